@@ -1,0 +1,1 @@
+//! The RAID as an SPDK bdev module.

@@ -1,0 +1,1 @@
+//! The YAML: model, validation with line and column.

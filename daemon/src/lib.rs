@@ -1,0 +1,1 @@
+//! The basalt daemon and command line.

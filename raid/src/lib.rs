@@ -1,0 +1,1 @@
+//! The RAID: pure state machines, no I/O, no clock, no threads.

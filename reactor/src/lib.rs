@@ -1,0 +1,1 @@
+//! One polled reactor per core: SPDK threads, Rust futures, mailboxes and epochs.

@@ -1,0 +1,1 @@
+//! Raw bindings to SPDK, generated from the tree that is linked.
