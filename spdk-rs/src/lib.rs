@@ -1,1 +1,4 @@
 //! The safe layer over SPDK.
+
+pub mod bdev;
+pub mod module;
