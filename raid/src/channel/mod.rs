@@ -1,0 +1,393 @@
+//! The Channel: turns host I/O into member I/O on the thread that received it.
+//!
+//! A driver keeps one [`HostIo`] per host I/O and asks [`Channel::next`] what to do until it says
+//! [`Step::Wait`] or [`Step::Done`]; it feeds back [`Channel::child_done`] and [`Channel::on_message`], and
+//! after each of them runs the I/Os of [`Channel::take_ready`] and sends what [`Channel::take_message`] has.
+//! One message is handled, and its ready I/Os are run, before the next: a granted lease must not be revoked
+//! under the writes that waited for it.
+//!
+//! Invariants:
+//! - a write goes to every in-sync member of its View, or it waits until the View without the member that
+//!   it missed has settled, or it fails (contract, clause 1);
+//! - a direct write into a region of a redundant array is counted under that region's lease;
+//! - `Drained(n)` is said only when no segment that was planned under an older View is in flight.
+
+mod balance;
+mod inflight;
+mod io;
+mod leases;
+mod plan;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+pub use io::{CHILDREN_MAX, Child, HostIo, Op, Step};
+
+use crate::fault::{Fault, FaultKind};
+use crate::geometry::Geometry;
+use crate::ids::{ChannelId, Epoch, IoId, RegionId, SLOTS_MAX, ShardId, Slot};
+use crate::msg::{FaultClass, Planner, ToArray, ToChannel, ToShard};
+use crate::view::{OnFailed, View};
+use balance::ReadBalance;
+use inflight::InFlight;
+use io::{Cut, Phase};
+use leases::{Entry, LeaseTable, Returned};
+use plan::Plan;
+
+/// A message that a Channel wants sent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum FromChannel {
+    /// To the Array.
+    Array(ToArray),
+    /// To a Shard.
+    Shard(ShardId, ToShard),
+}
+
+/// The per-thread machine of an array.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Channel {
+    id: ChannelId,
+    geometry: Arc<Geometry>,
+    shards: u16,
+    /// None until the Array has registered this Channel: I/O waits.
+    view: Option<Arc<View>>,
+    settled: Epoch,
+    inflight: InFlight,
+    leases: LeaseTable,
+    reads: ReadBalance,
+    reports: u64,
+    /// Per slot: the last report about which the Array said that the member stays.
+    kept: [u64; SLOTS_MAX],
+    waiting_view: Vec<IoId>,
+    waiting_settled: Vec<IoId>,
+    waiting_lease: BTreeMap<RegionId, Vec<IoId>>,
+    ready: VecDeque<IoId>,
+    outbox: VecDeque<FromChannel>,
+}
+
+impl Channel {
+    /// A new Channel. It says [`ToArray::ChannelOpened`], and queues I/O until the first View arrives.
+    pub fn new(id: ChannelId, geometry: Arc<Geometry>, shards: u16) -> Channel {
+        let regions = if geometry.is_redundant() { geometry.regions() } else { 0 };
+        Channel {
+            id,
+            geometry,
+            shards,
+            view: None,
+            settled: Epoch(0),
+            inflight: InFlight::default(),
+            leases: LeaseTable::new(regions),
+            reads: ReadBalance::default(),
+            reports: 0,
+            kept: [0; SLOTS_MAX],
+            waiting_view: Vec::new(),
+            waiting_settled: Vec::new(),
+            waiting_lease: BTreeMap::new(),
+            ready: VecDeque::new(),
+            outbox: VecDeque::from([FromChannel::Array(ToArray::ChannelOpened(id))]),
+        }
+    }
+
+    /// Who this is.
+    pub fn id(&self) -> ChannelId {
+        self.id
+    }
+
+    /// The View that is planned with; None before the first.
+    pub fn view(&self) -> Option<&Arc<View>> {
+        self.view.as_ref()
+    }
+
+    /// A message to send, oldest first.
+    #[inline]
+    pub fn take_message(&mut self) -> Option<FromChannel> {
+        self.outbox.pop_front()
+    }
+
+    /// An I/O that waited and is to be asked about again with [`Channel::next`].
+    #[inline]
+    pub fn take_ready(&mut self) -> Option<IoId> {
+        self.ready.pop_front()
+    }
+
+    /// Whether no segment is in flight and no I/O waits.
+    pub fn is_idle(&self) -> bool {
+        let for_leases: usize = self.waiting_lease.values().map(Vec::len).sum();
+        let waiting = self.waiting_view.len() + self.waiting_settled.len() + for_leases + self.ready.len();
+        self.inflight.is_empty() && waiting == 0
+    }
+
+    /// What to do next for `io`, which the driver calls `id`.
+    #[inline]
+    pub fn next(&mut self, id: IoId, io: &mut HostIo) -> Step {
+        loop {
+            match io.phase {
+                Phase::Entering => {
+                    if !self.enter(id, io) {
+                        return Step::Wait;
+                    }
+                    io.phase = Phase::Sending;
+                }
+                Phase::Sending => match self.plan(io) {
+                    Plan::Send(child) => return Step::Submit(child),
+                    Plan::Busy => return Step::Wait,
+                    Plan::Unserved => {
+                        self.leave(io);
+                        io.phase = Phase::Entering;
+                        self.waiting_view.push(id);
+                        return Step::Wait;
+                    }
+                    Plan::Complete => {
+                        self.leave(io);
+                        if !self.go_on(io) {
+                            if io.missed.is_empty() || io.doomed {
+                                return Step::Done(io.outcome());
+                            }
+                            io.phase = Phase::Settling;
+                        }
+                    }
+                },
+                Phase::Settling => match self.settle(io) {
+                    Settle::Done(outcome) => return Step::Done(outcome),
+                    Settle::Again => {}
+                    Settle::Wait => {
+                        self.waiting_settled.push(id);
+                        return Step::Wait;
+                    }
+                },
+            }
+        }
+    }
+
+    /// A child came back. Ask [`Channel::next`] afterwards. A child that could not be submitted for lack of
+    /// a resource came back with [`FaultKind::NoResources`]; the driver asks again when there is some.
+    #[inline]
+    pub fn child_done(&mut self, io: &mut HostIo, index: u8, result: Result<(), Fault>) {
+        let slot = io.children.done(index);
+        if io.op == Op::Read {
+            self.reads.done(slot);
+        }
+        if let Err(fault) = result {
+            self.child_failed(io, index, slot, fault);
+        }
+    }
+
+    /// Handles a message from the Array or a Shard.
+    pub fn on_message(&mut self, message: ToChannel) {
+        match message {
+            ToChannel::View(view) => self.swap(view),
+            ToChannel::Settled(epoch) => {
+                self.settled = self.settled.max(epoch);
+                self.ready.extend(self.waiting_settled.drain(..));
+            }
+            ToChannel::Kept { slot, report } => {
+                let kept = &mut self.kept[slot.index()];
+                *kept = (*kept).max(report);
+                self.ready.extend(self.waiting_settled.drain(..));
+            }
+            ToChannel::Grant { region, lease } => {
+                self.leases.granted(region, lease);
+                self.ready.extend(self.waiting_lease.remove(&region).unwrap_or_default());
+            }
+            ToChannel::Revoke { region, lease } => {
+                let returned = self.leases.revoked(region, lease);
+                self.give_back(region, returned);
+            }
+        }
+    }
+
+    /// Takes `io` back if nothing was done for it yet: the driver may complete it as aborted. An I/O whose
+    /// member I/O was begun runs to its end; an abort never reaches single members.
+    pub fn abort(&mut self, id: IoId, io: &HostIo) -> bool {
+        if !io.is_untouched() {
+            return false;
+        }
+        let mut found = false;
+        let mut drop_it = |waiting: &mut Vec<IoId>| {
+            let before = waiting.len();
+            waiting.retain(|other| *other != id);
+            found |= waiting.len() < before;
+        };
+        drop_it(&mut self.waiting_view);
+        self.waiting_lease.values_mut().for_each(drop_it);
+        found
+    }
+
+    fn swap(&mut self, view: Arc<View>) {
+        let epoch = view.epoch;
+        if self.view.as_ref().is_some_and(|current| epoch <= current.epoch) {
+            return;
+        }
+        self.view = Some(view);
+        self.tell_array(ToArray::Swapped(Planner::Channel(self.id), epoch));
+        if self.inflight.swap(epoch) {
+            self.tell_array(ToArray::Drained(Planner::Channel(self.id), epoch));
+        }
+        self.ready.extend(self.waiting_view.drain(..));
+        self.ready.extend(self.waiting_settled.drain(..));
+    }
+
+    /// Takes what the next segment needs. False: it waits, and is named ready later.
+    #[inline]
+    fn enter(&mut self, id: IoId, io: &mut HostIo) -> bool {
+        if self.view.is_none() {
+            self.waiting_view.push(id);
+            return false;
+        }
+        io.segment_end = io.end;
+        if io.op.modifies() && io.cut != Cut::Members && self.geometry.is_redundant() {
+            let region = self.geometry.region_of(io.segment_start);
+            match self.leases.enter(region) {
+                Entry::Granted => {
+                    io.segment_end = io.end.min(self.geometry.region_end(io.segment_start));
+                    io.lease = Some(region);
+                }
+                entry => {
+                    self.waiting_lease.entry(region).or_default().push(id);
+                    if entry == Entry::Ask {
+                        self.tell_shard(region, ToShard::Acquire { channel: self.id, region });
+                    }
+                    return false;
+                }
+            }
+        }
+        io.epoch = self.inflight.enter();
+        io.next_lba = io.segment_start;
+        io.next_copy = 0;
+        true
+    }
+
+    /// Gives back what the segment held.
+    #[inline]
+    fn leave(&mut self, io: &mut HostIo) {
+        if let Some(region) = io.lease.take() {
+            let returned = self.leases.leave(region);
+            if returned.is_some() {
+                self.give_back(region, returned);
+            }
+        }
+        self.leave_epoch(io.epoch);
+    }
+
+    #[inline]
+    fn leave_epoch(&mut self, epoch: Epoch) {
+        if self.inflight.leave(epoch) {
+            let now = self.view.as_ref().expect("I/O was planned under one").epoch;
+            self.tell_array(ToArray::Drained(Planner::Channel(self.id), now));
+        }
+    }
+
+    /// Sets up the next segment, or the flush that FUA asks for. False when nothing is left to send.
+    #[inline]
+    fn go_on(&mut self, io: &mut HostIo) -> bool {
+        if io.doomed {
+            return false;
+        }
+        if io.cut != Cut::Members && io.segment_end < io.end {
+            io.segment_start = io.segment_end;
+        } else if io.fua {
+            io.fua = false;
+            io.cut = Cut::Members;
+        } else {
+            return false;
+        }
+        io.phase = Phase::Entering;
+        true
+    }
+
+    /// Whether a write that missed members may be acknowledged.
+    fn settle(&mut self, io: &mut HostIo) -> Settle {
+        let view = self.view.as_ref().expect("I/O was planned under one");
+        let still_in = io.missed.and(view.in_sync);
+        if !still_in.minus(view.reachable).is_empty() {
+            // Lost beyond tolerance: the membership is frozen with that member in it.
+            return match view.on_failed {
+                OnFailed::Error => Settle::Done(Err(io.fault())),
+                OnFailed::Wait => {
+                    *io = io.anew();
+                    Settle::Again
+                }
+            };
+        }
+        if still_in.iter().any(|slot| self.kept[slot.index()] >= io.report) {
+            return Settle::Done(Err(io.fault()));
+        }
+        if still_in.is_empty() && self.settled >= view.epoch {
+            return Settle::Done(Ok(()));
+        }
+        Settle::Wait
+    }
+
+    #[cold]
+    fn child_failed(&mut self, io: &mut HostIo, index: u8, slot: Slot, fault: Fault) {
+        if io.op == Op::Reset {
+            return; // a member that can't be reset shows it in its I/O
+        }
+        let out_of_patience = fault.kind == FaultKind::Aborted && !io.children.may_try_again(index);
+        let fault = if out_of_patience { Fault { kind: FaultKind::Path, ..fault } } else { fault };
+        if fault.is_transient() {
+            io.children.failed(index, true);
+            return;
+        }
+        io.last_fault = Some(fault);
+        let class = match (io.op, io.cut) {
+            (Op::Read, _) => FaultClass::Read,
+            (_, Cut::Members) => FaultClass::Flush,
+            _ => FaultClass::Write,
+        };
+        self.reports += 1;
+        io.report = self.reports;
+        let report = ToArray::Report { channel: self.id, report: self.reports, slot, class, fault };
+        self.tell_array(report);
+        match class {
+            FaultClass::Read => io.children.failed(index, false),
+            _ if self.geometry.is_redundant() => io.missed.insert(slot),
+            _ => io.doomed = true,
+        }
+    }
+
+    fn give_back(&mut self, region: RegionId, returned: Option<Returned>) {
+        let Some(Returned(lease)) = returned else { return };
+        let channel = self.id;
+        self.tell_shard(region, ToShard::Release { channel, region, lease });
+        if self.waiting_lease.contains_key(&region) {
+            let entry = self.leases.enter(region);
+            debug_assert_eq!(entry, Entry::Ask);
+            self.tell_shard(region, ToShard::Acquire { channel, region });
+        }
+    }
+
+    fn tell_array(&mut self, message: ToArray) {
+        self.outbox.push_back(FromChannel::Array(message));
+    }
+
+    fn tell_shard(&mut self, region: RegionId, message: ToShard) {
+        let shard = self.geometry.shard_of(region, self.shards);
+        self.outbox.push_back(FromChannel::Shard(shard, message));
+    }
+}
+
+enum Settle {
+    Done(Result<(), Fault>),
+    Again,
+    Wait,
+}
+
+impl HostIo {
+    fn fault(&self) -> Fault {
+        self.last_fault.unwrap_or(Fault::of(FaultKind::ArrayFailed))
+    }
+
+    fn outcome(&self) -> Result<(), Fault> {
+        if self.doomed { Err(self.fault()) } else { Ok(()) }
+    }
+
+    /// The same I/O from its start.
+    fn anew(&self) -> HostIo {
+        let fua = self.fua || self.cut == Cut::Members && self.op != Op::Flush;
+        HostIo::new(self.op, self.lba, self.end - self.lba, fua)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,268 @@
+//! Cutting a segment into children.
+
+use super::io::{Child, Cut, HostIo, Op};
+use super::{Channel, OnFailed};
+use crate::fault::{Fault, FaultKind};
+use crate::ids::{Slot, SlotSet};
+
+pub(super) enum Plan {
+    /// Submit this child.
+    Send(Child),
+    /// Children must come back first.
+    Busy,
+    /// The segment is through, or failed: nothing is in flight and nothing is left to send.
+    Complete,
+    /// No member serves these blocks, and the array's policy is to wait. Nothing is in flight.
+    Unserved,
+}
+
+/// Why there is no child to send.
+enum NoChild {
+    Exhausted,
+    Unserved,
+}
+
+impl Channel {
+    /// The next child of the segment.
+    #[inline]
+    pub(super) fn plan(&mut self, io: &mut HostIo) -> Plan {
+        if io.doomed || !self.has_more(io) {
+            return if io.children.in_flight > 0 { Plan::Busy } else { Plan::Complete };
+        }
+        let epoch = self.view.as_ref().expect("entered under one").epoch;
+        if io.epoch != epoch {
+            if io.children.in_flight > 0 {
+                return Plan::Busy;
+            }
+            self.replan(io);
+        }
+        if io.children.to_resend().is_some() {
+            return self.plan_again(io);
+        }
+        let Some(index) = io.children.free() else { return Plan::Busy };
+        let planned = match io.cut {
+            Cut::Runs if io.op == Op::Read => self.plan_read(io, index),
+            Cut::Runs => self.plan_write(io, index),
+            Cut::Extents => self.plan_extent(io, index),
+            Cut::Members => self.plan_member(io, index),
+        };
+        match planned {
+            Ok(child) => Plan::Send(child),
+            Err(NoChild::Exhausted) => self.plan(io),
+            Err(NoChild::Unserved) => self.unserved(io),
+        }
+    }
+
+    #[inline]
+    fn has_more(&self, io: &HostIo) -> bool {
+        let cursor = match io.cut {
+            Cut::Runs => io.next_lba < io.segment_end,
+            Cut::Extents | Cut::Members => usize::from(io.next_copy) < self.geometry.members(),
+        };
+        cursor || io.children.to_resend().is_some()
+    }
+
+    /// The View changed while the segment was under way. What modifies begins anew, so that all of it goes to
+    /// the members of one View; a read goes on where it was.
+    #[cold]
+    fn replan(&mut self, io: &mut HostIo) {
+        self.leave_epoch(io.epoch);
+        io.epoch = self.inflight.enter();
+        if io.op != Op::Read {
+            io.children.forget_resends();
+            io.next_lba = io.segment_start;
+            io.next_copy = 0;
+        }
+    }
+
+    #[inline]
+    fn plan_read(&mut self, io: &mut HostIo, index: u8) -> Result<Child, NoChild> {
+        let lba = io.next_lba;
+        let blocks = self.geometry.run_blocks(lba).min(io.segment_end - lba);
+        let (slot, member_lba) = self.choose_copy(lba, SlotSet::EMPTY).ok_or(NoChild::Unserved)?;
+        io.next_lba = lba + blocks;
+        let offset = lba - io.lba;
+        io.children.sent(index, slot, offset as u32);
+        self.reads.sent(slot, member_lba, blocks);
+        Ok(Child { index, slot, op: Op::Read, lba: member_lba, blocks, host_offset_blocks: offset })
+    }
+
+    #[inline]
+    fn choose_copy(&self, lba: u64, tried: SlotSet) -> Option<(Slot, u64)> {
+        let usable = self.view.as_ref()?.usable().minus(tried);
+        let geometry = &self.geometry;
+        if geometry.copies() == 1 {
+            return Some(geometry.locate(lba, 0)).filter(|(slot, _)| usable.contains(*slot));
+        }
+        let copies = (0..geometry.copies()).map(|copy| geometry.locate(lba, copy));
+        self.reads.choose(copies.filter(|(slot, _)| usable.contains(*slot)))
+    }
+
+    /// The next copy of the run at the cursor, then the next run.
+    #[inline]
+    fn plan_write(&mut self, io: &mut HostIo, index: u8) -> Result<Child, NoChild> {
+        let view = self.view.as_ref().expect("entered under one");
+        let copies = self.geometry.copies();
+        while io.next_lba < io.segment_end {
+            let lba = io.next_lba;
+            let blocks = self.geometry.run_blocks(lba).min(io.segment_end - lba);
+            if io.next_copy == 0 && !self.is_writable(lba) {
+                return Err(NoChild::Unserved);
+            }
+            let (slot, member_lba) = self.geometry.locate(lba, io.next_copy);
+            io.next_copy += 1;
+            if io.next_copy == copies {
+                (io.next_lba, io.next_copy) = (lba + blocks, 0);
+            }
+            if view.in_sync.contains(slot) {
+                let offset = lba - io.lba;
+                io.children.sent(index, slot, offset as u32);
+                return Ok(Child {
+                    index,
+                    slot,
+                    op: io.op,
+                    lba: member_lba,
+                    blocks,
+                    host_offset_blocks: offset,
+                });
+            }
+        }
+        Err(NoChild::Exhausted)
+    }
+
+    /// Whether a write to the run at `lba` can be acknowledged: it has in-sync copies, and all of them answer.
+    #[inline]
+    fn is_writable(&self, lba: u64) -> bool {
+        let view = self.view.as_ref().expect("entered under one");
+        let mut copies = (0..self.geometry.copies()).map(|copy| self.geometry.locate(lba, copy).0);
+        if view.is_frozen() {
+            let copies: SlotSet = copies.collect();
+            let in_sync = copies.and(view.in_sync);
+            return !in_sync.is_empty() && in_sync.minus(view.reachable).is_empty();
+        }
+        copies.any(|slot| view.in_sync.contains(slot))
+    }
+
+    fn plan_extent(&mut self, io: &mut HostIo, index: u8) -> Result<Child, NoChild> {
+        let view = self.view.as_ref().expect("entered under one");
+        let (lba, blocks) = (io.segment_start, io.segment_end - io.segment_start);
+        if io.next_copy == 0 && (view.is_frozen() || !self.geometry.is_served_by(view.in_sync)) {
+            return Err(NoChild::Unserved);
+        }
+        while usize::from(io.next_copy) < self.geometry.members() {
+            let slot = Slot(io.next_copy);
+            io.next_copy += 1;
+            if !view.in_sync.contains(slot) {
+                continue;
+            }
+            if let Some(extent) = self.geometry.extent_on(slot, lba, blocks) {
+                io.children.sent(index, slot, 0);
+                let (lba, blocks) = (extent.lba, extent.blocks);
+                return Ok(Child { index, slot, op: io.op, lba, blocks, host_offset_blocks: 0 });
+            }
+        }
+        Err(NoChild::Exhausted)
+    }
+
+    fn plan_member(&mut self, io: &mut HostIo, index: u8) -> Result<Child, NoChild> {
+        let view = self.view.as_ref().expect("entered under one");
+        let (op, targets) = match io.op {
+            Op::Reset => (Op::Reset, view.attached.and(view.reachable)),
+            _ => (Op::Flush, view.in_sync.and(view.flushes)),
+        };
+        // What an unreachable member still has in its cache can't be promised.
+        if op == Op::Flush && view.is_frozen() {
+            return Err(NoChild::Unserved);
+        }
+        while usize::from(io.next_copy) < self.geometry.members() {
+            let slot = Slot(io.next_copy);
+            io.next_copy += 1;
+            if targets.contains(slot) {
+                io.children.sent(index, slot, 0);
+                return Ok(Child { index, slot, op, lba: 0, blocks: 0, host_offset_blocks: 0 });
+            }
+        }
+        Err(NoChild::Exhausted)
+    }
+
+    /// Sends a failed child again: a read to another copy, anything else (it failed for a reason that says
+    /// nothing about its member) to where it was. Reads one at a time, so that each knows what it has tried.
+    #[cold]
+    fn plan_again(&mut self, io: &mut HostIo) -> Plan {
+        let index = io.children.to_resend().expect("the caller saw it");
+        if io.op == Op::Read {
+            return self.plan_read_again(io, index);
+        }
+        let slot = io.children.slot(index);
+        let child = match io.cut {
+            Cut::Runs => {
+                let offset = u64::from(io.children.offset(index));
+                let lba = io.lba + offset;
+                let blocks = self.geometry.run_blocks(lba).min(io.segment_end - lba);
+                let copies = (0..self.geometry.copies()).map(|copy| self.geometry.locate(lba, copy));
+                let (_, lba) =
+                    copies.into_iter().find(|copy| copy.0 == slot).expect("it was sent there before");
+                Child { index, slot, op: io.op, lba, blocks, host_offset_blocks: offset }
+            }
+            Cut::Extents => {
+                let blocks = io.segment_end - io.segment_start;
+                let extent = self.geometry.extent_on(slot, io.segment_start, blocks);
+                let extent = extent.expect("it was sent there before");
+                Child {
+                    index,
+                    slot,
+                    op: io.op,
+                    lba: extent.lba,
+                    blocks: extent.blocks,
+                    host_offset_blocks: 0,
+                }
+            }
+            Cut::Members => {
+                let op = if io.op == Op::Reset { Op::Reset } else { Op::Flush };
+                Child { index, slot, op, lba: 0, blocks: 0, host_offset_blocks: 0 }
+            }
+        };
+        io.children.sent_again(index, slot);
+        Plan::Send(child)
+    }
+
+    fn plan_read_again(&mut self, io: &mut HostIo, index: u8) -> Plan {
+        if io.children.in_flight > 0 {
+            return Plan::Busy;
+        }
+        let offset = u64::from(io.children.offset(index));
+        let lba = io.lba + offset;
+        let tried = io.children.tried(index);
+        let Some((slot, member_lba)) = self.choose_copy(lba, tried) else {
+            if io.last_fault.is_some_and(|fault| fault.kind != FaultKind::Gone) {
+                // Every copy was tried and answered with an error: waiting for members would not help.
+                io.doomed = true;
+                return Plan::Complete;
+            }
+            return self.unserved(io);
+        };
+        let blocks = self.geometry.run_blocks(lba).min(io.segment_end - lba);
+        io.children.sent_again(index, slot);
+        self.reads.sent(slot, member_lba, blocks);
+        Plan::Send(Child { index, slot, op: Op::Read, lba: member_lba, blocks, host_offset_blocks: offset })
+    }
+
+    /// No member serves what is to be sent next.
+    #[cold]
+    fn unserved(&mut self, io: &mut HostIo) -> Plan {
+        let view = self.view.as_ref().expect("entered under one");
+        match view.on_failed {
+            OnFailed::Error => {
+                io.doomed = true;
+                io.last_fault.get_or_insert(Fault::of(FaultKind::ArrayFailed));
+                self.plan(io)
+            }
+            OnFailed::Wait if io.children.in_flight > 0 => Plan::Busy,
+            OnFailed::Wait => {
+                // It is planned anew when a View with more members comes.
+                io.children.forget_resends();
+                Plan::Unserved
+            }
+        }
+    }
+}
