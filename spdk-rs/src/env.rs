@@ -198,7 +198,8 @@ impl Drop for Env {
 fn launch<F: FnOnce() + Send + 'static>(core: u32, work: F) -> Result<(), Errno> {
     extern "C" fn run<F: FnOnce()>(work: *mut c_void) -> i32 {
         // SAFETY: the box that `launch` gave away for this one call.
-        unsafe { Box::from_raw(work.cast::<F>()) }();
+        let work = unsafe { Box::from_raw(work.cast::<F>()) };
+        work();
         0
     }
     let work = Box::into_raw(Box::new(work));

@@ -1,0 +1,112 @@
+//! SPDK threads: the thread library, the threads that a reactor polls, and messages to threads.
+//!
+//! An SPDK thread is a queue of messages and a list of pollers that some OS thread runs by polling it. Much of SPDK
+//! (channels, pollers, descriptors) belongs to the SPDK thread that made it. Rules:
+//!
+//! - An SPDK thread **stays on one OS thread**: [`OwnedThread`] remembers the OS thread of its first poll and panics on
+//!   another. That is what makes `!Send` values (an `Rc` in a poller, a channel) sound on SPDK threads. In an
+//!   application that is not ours the same is asked of it: no scheduler that moves threads (SPDK's default,
+//!   `static`, moves none); the threads that we make are bound besides.
+//! - Types that belong to an SPDK thread are `!Send`. Where a mix-up of two SPDK threads of one OS thread could hurt
+//!   memory they check in every build, else in debug builds.
+//! - A panic in anything that SPDK calls (a message, a poller, a handler) aborts the process: it can't unwind through
+//!   C.
+
+mod app;
+mod bound;
+mod handle;
+mod lib_state;
+mod owned;
+
+use std::ffi::c_void;
+use std::fmt;
+use std::ptr::NonNull;
+
+use serde::{Deserialize, Serialize};
+use spdk_sys as sys;
+
+pub(crate) use app::require_app_thread;
+pub use app::{on_app_thread, send_to_app_thread};
+pub use bound::ThreadBound;
+pub use handle::ThreadHandle;
+pub use lib_state::{Scheduler, ThreadLib};
+pub use owned::{OwnedThread, PollOutcome, ThreadStats};
+
+use crate::error::Errno;
+
+/// The number of an SPDK thread: unique in a process, never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ThreadId(pub(crate) u64);
+
+impl ThreadId {
+    /// The number, as SPDK's RPCs show it.
+    pub fn raw(self) -> u64 {
+        self.0
+    }
+
+    /// # Safety
+    /// `thread` points to a thread that is not destroyed.
+    unsafe fn of(thread: *const sys::spdk_thread) -> ThreadId {
+        // SAFETY: by the contract of this function.
+        ThreadId(unsafe { sys::spdk_thread_get_id(thread) })
+    }
+}
+
+impl fmt::Display for ThreadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The SPDK thread that the caller runs on; `None` outside of all.
+pub fn current() -> Option<ThreadId> {
+    // SAFETY: the current thread is being polled, so it is not destroyed.
+    current_raw().map(|thread| unsafe { ThreadId::of(thread.as_ptr()) })
+}
+
+/// The SPDK thread that the caller runs on.
+pub(crate) fn current_raw() -> Option<NonNull<sys::spdk_thread>> {
+    // SAFETY: reads a thread-local pointer.
+    NonNull::new(unsafe { sys::spdk_get_thread() })
+}
+
+/// Whether the current SPDK thread has exited, so that it takes nothing new. False outside of all.
+pub(crate) fn current_has_exited() -> bool {
+    // SAFETY: the current thread is not destroyed.
+    current_raw().is_some_and(|thread| unsafe { sys::spdk_thread_is_exited(thread.as_ptr()) })
+}
+
+/// Queues `message` on a thread; a message that could not be queued comes back.
+///
+/// # Safety
+/// `thread` is neither exited nor destroyed, and stays so until the message has run. `F` is `Send`, or the thread is
+/// the current one.
+unsafe fn send_raw<F: FnOnce() + 'static>(
+    thread: NonNull<sys::spdk_thread>,
+    message: Box<F>,
+) -> Result<(), (Errno, Box<F>)> {
+    extern "C" fn run<F: FnOnce()>(message: *mut c_void) {
+        // SAFETY: the box that `send_raw` gave away, and this is its one delivery.
+        let message = unsafe { Box::from_raw(message.cast::<F>()) };
+        message();
+    }
+    let message = Box::into_raw(message);
+    // SAFETY: the thread takes messages, by the contract of this function; `run` takes the box over.
+    let rc = unsafe { sys::spdk_thread_send_msg(thread.as_ptr(), Some(run::<F>), message.cast()) };
+    Errno::from_rc(rc).map_err(|errno| {
+        // SAFETY: it was not queued, so the box is still ours.
+        (errno, unsafe { Box::from_raw(message) })
+    })
+}
+
+/// Queues `message` on the current SPDK thread: it runs from a clean stack, at a later poll. `ESRCH` outside of all
+/// threads, `ESHUTDOWN` on one that has exited.
+pub fn defer(message: impl FnOnce() + 'static) -> Result<(), Errno> {
+    let thread = current_raw().ok_or(Errno::ESRCH)?;
+    if current_has_exited() {
+        return Err(Errno::ESHUTDOWN);
+    }
+    // SAFETY: a thread does not exit while messages wait in it, and it is the current one.
+    unsafe { send_raw(thread, Box::new(message)) }.map_err(|(errno, _)| errno)
+}
