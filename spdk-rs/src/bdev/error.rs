@@ -2,10 +2,10 @@
 //!
 //! | status of the completed I/O | kind |
 //! |---|---|
-//! | media and data integrity errors (sct 2h), except compare failure (85h) and access denied (86h) | `Media` |
+//! | media and data integrity (sct 2h), except compare failure (85h) and access denied (86h) | `Media` |
 //! | path related (sct 3h), except aborted by host (71h) | `Path` |
 //! | generic 0Bh invalid namespace; aio `ENODEV`, `ENXIO`; submission `ENODEV`, `ENXIO` | `Gone` |
-//! | generic 05h, 07h, 08h, 1Bh (aborted: power loss, by request, queue deleted, preempted); path 71h | `Aborted` |
+//! | generic 05h, 07h, 08h, 1Bh (power loss, by request, queue deleted, preempted); path 71h | `Aborted` |
 //! | submission `ENOMEM` | `NoMem` |
 //! | generic 01h invalid opcode; aio and submission `EOPNOTSUPP` | `NotSupported` |
 //! | aio `EREMOTEIO`, `ENODATA`, `EILSEQ` (what Linux makes of medium errors) | `Media` |
@@ -59,7 +59,8 @@ pub enum IoErrorKind {
     Gone,
     /// Given up on purpose: an abort, a reset.
     Aborted,
-    /// SPDK was out of bdev_ios: nothing was sent. Wait with [`wait_for_io`](super::wait_for_io) and send it again.
+    /// SPDK was out of bdev_ios: nothing was sent. Wait with [`wait_for_io`](super::wait_for_io) and send it
+    /// again.
     NoMem,
     /// The drive does not do this kind of I/O.
     NotSupported,
@@ -141,8 +142,8 @@ impl IoError {
         }
         let error = IoError::from_nvme(sct as u8, sc as u8);
         match error {
-            // The bdev layer says this for every failure that isn't NVMe's, so the errno is the better witness.
-            // SAFETY: by the caller's promise.
+            // The bdev layer says this for every failure that isn't NVMe's, so the errno is the better
+            // witness. SAFETY: by the caller's promise.
             IoError::OTHER => match (IoError::from_errno(-aio), u32::from(unsafe { (*io).type_ })) {
                 (IoError::MEDIA_READ, sys::SPDK_BDEV_IO_TYPE_WRITE) => IoError::MEDIA_WRITE,
                 (error, _) => error,
@@ -166,7 +167,7 @@ impl IoError {
 /// The error for an I/O that could not be submitted.
 impl From<Errno> for IoError {
     fn from(errno: Errno) -> IoError {
-        match errno.0 {
+        match errno.raw() {
             libc::ENOMEM => IoError::NO_MEM,
             errno => IoError::from_errno(errno),
         }
@@ -210,16 +211,16 @@ mod tests {
         let broken = IoError { kind: IoErrorKind::Other, sct: 0, sc: 0 };
         assert_eq!(broken.nvme_status(), (0, 6));
         for errno in 1..200 {
-            assert_ne!(IoError::from(Errno(errno)).nvme_status(), (0, 0));
+            assert_ne!(IoError::from(Errno::new(errno)).nvme_status(), (0, 0));
         }
     }
 
     #[test]
     fn errnos_of_submission() {
-        assert_eq!(IoError::from(Errno(libc::ENOMEM)).kind, IoErrorKind::NoMem);
-        assert_eq!(IoError::from(Errno(libc::ENODEV)).kind, IoErrorKind::Gone);
-        assert_eq!(IoError::from(Errno(libc::ENOTSUP)).kind, IoErrorKind::NotSupported);
-        assert_eq!(IoError::from(Errno(libc::EINVAL)).kind, IoErrorKind::Other);
+        assert_eq!(IoError::from(Errno::ENOMEM).kind, IoErrorKind::NoMem);
+        assert_eq!(IoError::from(Errno::ENODEV).kind, IoErrorKind::Gone);
+        assert_eq!(IoError::from(Errno::ENOTSUP).kind, IoErrorKind::NotSupported);
+        assert_eq!(IoError::from(Errno::EINVAL).kind, IoErrorKind::Other);
     }
 
     #[test]

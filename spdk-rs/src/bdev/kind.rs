@@ -4,7 +4,8 @@ use std::fmt;
 
 use spdk_sys as sys;
 
-/// The kinds of I/O that Basalt handles. Others (compare, copy, zone commands, NVMe passthrough, ...) are not supported.
+/// The kinds of I/O that Basalt handles. Others (compare, copy, zone commands, NVMe passthrough, ...) are not
+/// supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IoKind {
     /// Blocks to memory.

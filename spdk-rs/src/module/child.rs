@@ -1,0 +1,289 @@
+//! Sending parts of a host's I/O to members.
+
+use std::ffi::{c_int, c_void};
+use std::mem::{align_of, size_of, zeroed};
+use std::rc::Rc;
+
+use spdk_sys as sys;
+
+use super::buffers::{Cut, IoVec, cut};
+use super::context::{Context, Slot, Stage};
+use super::device::Device;
+use super::io::Io;
+use super::submit::device_of;
+use crate::bdev::{Channel, ChannelInner, IoError, IoKind};
+use crate::error::Errno;
+
+/// How many children of one I/O can be out at once.
+pub const CHILD_SLOTS: usize = 8;
+
+/// A part of an I/O, or a command without data, for a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// What the member is to do: what the I/O does, if that is reading or writing; anything without data but
+    /// an abort otherwise.
+    pub op: IoKind,
+    /// First block on the member.
+    pub lba: u64,
+    /// Number of blocks.
+    pub blocks: u64,
+    /// Where in the host's buffer the part begins, in blocks.
+    pub host_offset_blocks: u64,
+}
+
+/// A child's name for SPDK: the address of its parent, with the slot in the bits that alignment leaves.
+#[inline(always)]
+fn tag(parent: *mut sys::spdk_bdev_io, slot: u8) -> *mut c_void {
+    const { assert!(align_of::<sys::spdk_bdev_io>() >= CHILD_SLOTS) };
+    parent.cast::<u8>().wrapping_add(slot.into()).cast()
+}
+
+#[inline(always)]
+fn untag(tag: *mut c_void) -> (*mut sys::spdk_bdev_io, u8) {
+    let slot = tag.addr() % CHILD_SLOTS;
+    (tag.cast::<u8>().wrapping_sub(slot).cast(), slot as u8)
+}
+
+impl<D: Device> Io<D> {
+    /// Sends a part of this I/O, or a command without data, to a member. A read or write uses the host's own
+    /// buffer: blocks `host_offset_blocks .. + blocks` of it, so both block sizes must be the same. What
+    /// comes of it is told to [`Device::child_done`], later. A write passes the host's FUA on.
+    ///
+    /// Allocates only if the part is not the whole I/O and does not lie in one piece of the host's buffer.
+    ///
+    /// # Errors
+    /// Nothing was sent. `ENOMEM`: see [`wait_for_io`](crate::bdev::wait_for_io). `EINVAL`: beyond the end of
+    /// the member or of the buffer, or a combination of kinds that makes no sense. `EBADF`: the member is
+    /// open to read only. `ENOTSUP`. `EIO`: SPDK gave up at once.
+    ///
+    /// # Panics
+    /// If the slot's last child is still out, or there is no such slot.
+    #[inline]
+    pub fn submit_child(&mut self, slot: u8, channel: &Channel, child: Child) -> Result<(), Errno> {
+        let member = channel.inner();
+        let context = self.context();
+        let bit = slot_bit(slot);
+        // SAFETY: the context is initialised, and this is the only handle. Only raw pointers are held across
+        // the call into SPDK, which may run other I/O of this channel.
+        unsafe {
+            if (*context).busy & bit != 0 {
+                slot_in_use(self, slot);
+            }
+            let place = &raw mut (*context).slots[slot as usize];
+            (*context).busy |= bit;
+            (*place).member = Rc::into_raw(Rc::clone(member));
+            let rc = match child.op {
+                IoKind::Read | IoKind::Write => self.send_data(slot, member, child),
+                _ => send_command::<D>(self.raw(), slot, member, child),
+            };
+            // `complete` clears the bit if SPDK gives up from within the call.
+            if rc == 0 && (*context).busy & bit != 0 {
+                return Ok(());
+            }
+            not_sent::<D>(context, slot, rc)
+        }
+    }
+
+    /// Asks a member to give up the child in `slot`, on which nothing is reported but the child's own end.
+    ///
+    /// # Errors
+    /// `ENOTSUP`: the member has no abort. `ENOMEM`: SPDK is out of bdev_ios. `ENOENT`: there is no child in
+    /// the slot.
+    pub fn abort_child(&mut self, slot: u8) -> Result<(), Errno> {
+        let context = self.context();
+        // SAFETY: the context is initialised; a busy slot holds a reference to its channel.
+        let member = unsafe {
+            if (*context).busy & slot_bit(slot) == 0 {
+                return Err(Errno::ENOENT);
+            }
+            let member = (*context).slots[slot as usize].member;
+            Rc::increment_strong_count(member);
+            Rc::from_raw(member)
+        };
+        ChannelInner::abort(member, tag(self.raw(), slot))
+    }
+
+    /// # Safety
+    /// The slot is busy and its `iov` is free to use.
+    #[inline(always)]
+    unsafe fn send_data(&self, slot: u8, member: &ChannelInner, child: Child) -> c_int {
+        if self.kind() != child.op || self.block_size() != member.block_size() {
+            return Errno::EINVAL.to_rc();
+        }
+        let params = self.params();
+        // SAFETY: a read or write has block parameters, whose iovecs stay until it is completed. The slot's
+        // own iovec or list stays until the child has come back.
+        unsafe {
+            let whole = child.host_offset_blocks == 0 && child.blocks == (*params).num_blocks;
+            let (iovs, count) = if whole {
+                ((*params).iovs, (*params).iovcnt)
+            } else {
+                match self.part(slot, child) {
+                    Some(part) => part,
+                    None => return Errno::EINVAL.to_rc(),
+                }
+            };
+            let (desc, channel) = (member.desc(), member.raw());
+            let (lba, blocks) = (child.lba, child.blocks);
+            let (done, arg) = (Some(complete::<D> as _), tag(self.raw(), slot));
+            match child.op {
+                IoKind::Read => {
+                    sys::spdk_bdev_readv_blocks(desc, channel, iovs, count, lba, blocks, done, arg)
+                }
+                _ if self.fua() => {
+                    let mut options = sys::spdk_bdev_ext_io_opts {
+                        size: size_of::<sys::spdk_bdev_ext_io_opts>(),
+                        nvme_cdw12: sys::spdk_bdev_nvme_cdw12 { raw: super::io::FUA },
+                        ..zeroed()
+                    };
+                    sys::spdk_bdev_writev_blocks_ext(
+                        desc,
+                        channel,
+                        iovs,
+                        count,
+                        lba,
+                        blocks,
+                        done,
+                        arg,
+                        &mut options,
+                    )
+                }
+                _ => sys::spdk_bdev_writev_blocks(desc, channel, iovs, count, lba, blocks, done, arg),
+            }
+        }
+    }
+
+    /// The iovecs of a part of the host's buffer: one in the slot, or a list that the slot owns.
+    ///
+    /// # Safety
+    /// As for [`Io::send_data`].
+    unsafe fn part(&self, slot: u8, child: Child) -> Option<(*mut sys::iovec, c_int)> {
+        let end = child.host_offset_blocks.checked_add(child.blocks)?;
+        if child.blocks == 0 || end > self.blocks() {
+            return None;
+        }
+        // Within the host's buffer, so neither product overflows.
+        let block_size = u64::from(self.block_size());
+        let (offset, len) = (child.host_offset_blocks * block_size, child.blocks * block_size);
+        let context = self.context();
+        match cut(self.iovs(), offset as usize, len as usize)? {
+            // SAFETY: by the caller's promise.
+            Cut::One(piece) => unsafe {
+                let iov = &raw mut (*context).slots[slot as usize].iov;
+                iov.write(piece.0);
+                Some((iov, 1))
+            },
+            Cut::Many(list) => {
+                let count = list.len();
+                let list: *mut IoVec = Box::into_raw(list).cast();
+                // SAFETY: by the caller's promise; `Slot::release` frees the list.
+                unsafe {
+                    (*context).slots[slot as usize].iov =
+                        sys::iovec { iov_base: list.cast(), iov_len: count };
+                    (*context).listed |= slot_bit(slot);
+                }
+                Some((list.cast(), c_int::try_from(count).ok()?))
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `parent` is held and the slot is busy.
+unsafe fn send_command<D: Device>(
+    parent: *mut sys::spdk_bdev_io,
+    slot: u8,
+    member: &ChannelInner,
+    child: Child,
+) -> c_int {
+    let (desc, channel) = (member.desc(), member.raw());
+    let (lba, blocks) = (child.lba, child.blocks);
+    let (done, arg) = (Some(complete::<D> as _), tag(parent, slot));
+    // SAFETY: descriptor and channel are open as long as the slot is busy.
+    unsafe {
+        match child.op {
+            IoKind::Unmap => sys::spdk_bdev_unmap_blocks(desc, channel, lba, blocks, done, arg),
+            IoKind::WriteZeroes => sys::spdk_bdev_write_zeroes_blocks(desc, channel, lba, blocks, done, arg),
+            IoKind::Flush => sys::spdk_bdev_flush_blocks(desc, channel, lba, blocks, done, arg),
+            IoKind::Reset => sys::spdk_bdev_reset(desc, channel, done, arg),
+            IoKind::Read | IoKind::Write | IoKind::Abort => Errno::EINVAL.to_rc(),
+        }
+    }
+}
+
+/// A child has come back.
+unsafe extern "C" fn complete<D: Device>(child: *mut sys::spdk_bdev_io, success: bool, arg: *mut c_void) {
+    let (parent, slot) = untag(arg);
+    // SAFETY: SPDK completes each child once, and hands us its bdev_io to free. The parent can't have been
+    // completed, since the slot's bit is set until below. Freeing may call waiters, who may take up any
+    // parked I/O, this one too: the bit is still set then, so that they can't complete it, and the stage is
+    // looked at only afterwards.
+    unsafe {
+        let result = if success { Ok(()) } else { Err(IoError::of_failed(child)) };
+        sys::spdk_bdev_free_io(child);
+
+        let context = Context::<D>::of(parent);
+        let bit = slot_bit(slot);
+        Slot::release(&raw mut (*context).slots[slot as usize], (*context).listed & bit != 0);
+        (*context).listed &= !bit;
+        (*context).busy &= !bit;
+        if (*context).stage != Stage::Parked {
+            return within_submit(success, (*context).stage);
+        }
+        (*context).stage = Stage::Held;
+        let channel = (*context).channel;
+        D::child_done(device_of(parent), &(*channel).channel, Io::from_raw(parent), slot, result);
+    }
+}
+
+/// SPDK completed a child from within `submit_child`, which it does only to fail it; there the cleared bit is
+/// seen.
+#[cold]
+fn within_submit(success: bool, stage: Stage) {
+    assert!(
+        !success && stage == Stage::Held,
+        "a child has come back to an I/O that is {stage:?}: an I/O with children out has to be parked"
+    );
+}
+
+/// # Safety
+/// `submit_child` has set the slot up, and SPDK either did not take the child (`rc` is not 0) or has
+/// completed it.
+#[cold]
+unsafe fn not_sent<D: Device>(context: *mut Context<D>, slot: u8, rc: c_int) -> Result<(), Errno> {
+    let bit = slot_bit(slot);
+    // SAFETY: by the caller's promise. A slot that is no longer busy was released by `complete`.
+    unsafe {
+        if (*context).busy & bit != 0 {
+            Slot::release(&raw mut (*context).slots[slot as usize], (*context).listed & bit != 0);
+            (*context).listed &= !bit;
+            (*context).busy &= !bit;
+        }
+    }
+    Err(Errno::from_rc(rc).err().unwrap_or(Errno::EIO))
+}
+
+#[inline(always)]
+fn slot_bit(slot: u8) -> u8 {
+    assert!(usize::from(slot) < CHILD_SLOTS, "there is no child slot {slot}");
+    1 << slot
+}
+
+#[cold]
+#[inline(never)]
+fn slot_in_use<D: Device>(io: &Io<D>, slot: u8) -> ! {
+    panic!("{io:?}: slot {slot} is still in use")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_names_parent_and_slot() {
+        let parent: *mut sys::spdk_bdev_io = std::ptr::without_provenance_mut(0x7f00_0000_1040);
+        for slot in 0..CHILD_SLOTS as u8 {
+            assert_eq!(untag(tag(parent, slot)), (parent, slot));
+        }
+    }
+}
