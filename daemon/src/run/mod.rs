@@ -1,0 +1,111 @@
+//! `basalt run`: the daemon, from a configuration to the last drive closed.
+//!
+//! ```text
+//!   main thread                                        operator's thread (not pinned, may block)
+//!     load, check, claim the socket
+//!     engine: SPDK up, RPC listens   --socket ready-->   bring-up, step by step
+//!       polls                                            "ready", waits
+//!     a signal                       --stop----------->  exports, arrays, drives down
+//!     engine: SPDK down              <--outcome--------  ends
+//! ```
+
+mod default;
+mod engine;
+mod failure;
+mod handoff;
+mod operator;
+mod progress;
+pub mod socket;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use basalt_config::{Colour, Config};
+
+use crate::check::{self, Severity};
+use crate::cli::Exit;
+use crate::memory::machine::Machine;
+use crate::paint::Paint;
+use crate::{plan, units};
+use operator::Outcome;
+use progress::Progress;
+
+/// Until superblocks exist.
+const NOT_REMEMBERED: &str = "note: membership is not remembered over a restart yet: a member that failed is used \
+                              again after the next start, with the stale data that it has";
+
+/// Runs the daemon in the foreground.
+pub fn run(file: Option<&Path>, log: &str) -> Result<Exit> {
+    let progress = Progress::new();
+    start_log(log)?;
+    let file = match file {
+        Some(file) => file.to_owned(),
+        None => default::file(&progress)?,
+    };
+    let config = match basalt_config::load(&file) {
+        Ok(config) => config,
+        Err(diagnostics) => {
+            eprint!("{}", diagnostics.render(colour(progress.paint())));
+            return Ok(Exit::Failed);
+        }
+    };
+    if let Some(removed) = socket::claim(&config.runtime.rpc_socket)? {
+        progress.notice(&removed);
+    }
+    let report = check::report(&config, &Machine::read()?);
+    for finding in &report.findings {
+        eprint!("{}", finding.render(colour(progress.paint())));
+    }
+    let Some(backing) = report.backing.filter(|_| report.passes()) else {
+        let errors = report.findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+        progress.failed(&format!("{}: not started, nothing was changed", units::count(errors, "error")));
+        return Ok(Exit::Failed);
+    };
+    progress.notice(NOT_REMEMBERED);
+    let plan = plan::from_config(&config).context("the check above passed this configuration")?;
+    let outcome = engine::run(&config, backing, plan, ready_line(&config), progress)?;
+    Ok(match outcome {
+        Outcome::Stopped => {
+            progress.headline("stopped");
+            Exit::Done
+        }
+        Outcome::StartFailed | Outcome::StopIncomplete => Exit::Failed,
+    })
+}
+
+/// What is there now, and where: the last line of a start.
+fn ready_line(config: &Config) -> String {
+    let socket = config.runtime.rpc_socket.display();
+    let exports: Vec<String> = config
+        .exports
+        .iter()
+        .map(|export| {
+            let at: Vec<String> =
+                export.listen.iter().map(|address| format!("tcp://{}", address.value)).collect();
+            format!("{} at {}", export.nqn.as_str(), at.join(" "))
+        })
+        .collect();
+    let arrays = units::count(config.arrays.len(), "array");
+    let exports = if exports.is_empty() { "nothing exported".to_owned() } else { exports.join(", ") };
+    format!("ready: {arrays}; {exports}; status: basalt --socket {socket} status")
+}
+
+fn colour(paint: Paint) -> Colour {
+    match paint {
+        Paint::On => Colour::Always,
+        Paint::Off => Colour::Never,
+    }
+}
+
+fn start_log(level: &str) -> Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(level)
+        .with_context(|| format!("`--log {level}` is no level; try error, warn, info, debug or trace"))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(Paint::for_stream(&std::io::stderr()) == Paint::On)
+        .init();
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! The daemon's own operator: an OS thread that types the bring-up into the daemon's socket, waits, and types the
+//! shutdown. It never touches SPDK, so it may block; the reactor, which answers it, never does.
+//!
+//! ```text
+//!   bring-up --all done--> up --stop--> stopping --> Stopped
+//!      |                                   ^
+//!      +------- a step failed, or stop ----+
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
+
+use basalt_config::Colour;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::failure;
+use super::progress::Progress;
+use crate::client::{Client, ClientError};
+use crate::paint::Paint;
+use crate::plan::teardown::{self, Live, Phase};
+use crate::plan::{Learn, Made, Step};
+
+/// Why the daemon is to stop, for the message: `Ctrl-C`, `SIGTERM`, `spdk_kill_instance`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop(pub String);
+
+/// How the daemon's life went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It came up, and was stopped.
+    Stopped,
+    /// It did not come up.
+    StartFailed,
+    /// It was stopped, but something did not go down in time.
+    StopIncomplete,
+}
+
+/// What the operator has to do, and how it tells.
+pub struct Operator {
+    /// Where to type.
+    pub socket: PathBuf,
+    /// What to type.
+    pub plan: Vec<Step>,
+    /// Says when to stop.
+    pub stop: Receiver<Stop>,
+    /// What to say when all is up.
+    pub ready: String,
+    /// Where to say it.
+    pub progress: Progress,
+}
+
+/// So long each phase of stopping may take.
+const PHASE_TIMEOUT: Duration = Duration::from_secs(20);
+/// After this it is said what is being waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the bring-up came to.
+enum Up {
+    All,
+    StoppedBy(Stop),
+    Failed,
+}
+
+impl Operator {
+    /// The whole life. Blocks its thread.
+    pub fn work(self) -> Outcome {
+        let mut client = match Client::connect(&self.socket) {
+            Ok(client) => client,
+            Err(error) => {
+                self.progress.failed(&format!("cannot talk to my own socket: {error}"));
+                return Outcome::StartFailed;
+            }
+        };
+        let mut made = Vec::new();
+        let outcome = match self.bring_up(&mut client, &mut made) {
+            Up::Failed => {
+                self.progress.notice("not started; taking back what was done");
+                Outcome::StartFailed
+            }
+            Up::StoppedBy(stop) => {
+                self.progress.notice(&format!("{}: stopping in the middle of the start", stop.0));
+                Outcome::Stopped
+            }
+            Up::All => {
+                self.progress.headline(&self.ready);
+                let reason = self.stop.recv().map_or_else(|_| "the reactor ended".to_owned(), |stop| stop.0);
+                self.progress.notice(&format!("{reason}: stopping"));
+                Outcome::Stopped
+            }
+        };
+        if self.take_back(&mut client, &made) { outcome } else { worse(outcome) }
+    }
+
+    fn bring_up(&self, client: &mut Client, made: &mut Vec<Made>) -> Up {
+        let mut uuids = BTreeMap::new();
+        for step in &self.plan {
+            match self.stop.try_recv() {
+                Ok(stop) => return Up::StoppedBy(stop),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
+            }
+            let params = fill(step, &uuids);
+            match client.call(step.method, &params, step.timeout) {
+                Ok(result) => learn(step, &result, &mut uuids),
+                Err(error) => {
+                    // A call that ran out of time may still have made it.
+                    if matches!(error, ClientError::TimedOut { .. }) {
+                        made.extend(step.makes.clone());
+                    }
+                    self.report(step, &params, &error);
+                    return Up::Failed;
+                }
+            }
+            made.extend(step.makes.clone());
+            self.progress.done(&step.what);
+        }
+        Up::All
+    }
+
+    fn report(&self, step: &Step, params: &Value, error: &ClientError) {
+        let colour = match self.progress.paint() {
+            Paint::On => Colour::Always,
+            Paint::Off => Colour::Never,
+        };
+        eprint!("{}", failure::explain(step, params, error, colour));
+    }
+
+    /// Exports, then arrays, then drives. True if all went down in time.
+    fn take_back(&self, client: &mut Client, made: &[Made]) -> bool {
+        let order = teardown::order(made, &ask_live(client));
+        let mut complete = true;
+        for phase in Phase::ALL {
+            let started = Instant::now();
+            let of_phase: Vec<&Made> = order.iter().filter(|one| one.phase() == phase).collect();
+            let mut left = Vec::new();
+            for one in &of_phase {
+                if !self.take_back_one(client, one, started + PHASE_TIMEOUT) {
+                    left.push(one.to_string());
+                }
+            }
+            if !left.is_empty() {
+                complete = false;
+                self.progress.failed(&format!("{}: going on without {}", phase.as_str(), left.join(", ")));
+            } else if !of_phase.is_empty() {
+                self.progress.done(&format!("stopped {}: {}", phase.as_str(), of_phase.len()));
+            }
+        }
+        complete
+    }
+
+    fn take_back_one(&self, client: &mut Client, one: &Made, deadline: Instant) -> bool {
+        let (method, params) = one.undo();
+        let left = deadline.saturating_duration_since(Instant::now()).max(PATIENCE);
+        let answer = match client.call(method, &params, PATIENCE) {
+            Err(ClientError::TimedOut { .. }) if left > PATIENCE => {
+                self.progress.notice(&format!("waiting for {one} (up to {} s)", left.as_secs()));
+                client.wait_for_last(method, left)
+            }
+            other => other,
+        };
+        match answer {
+            Ok(_) => true,
+            Err(ClientError::Refused(refusal)) if refusal.code == NO_SUCH_DEVICE => true,
+            Err(error) => {
+                self.progress.failed(&format!("{one}: {error}"));
+                false
+            }
+        }
+    }
+}
+
+/// SPDK's JSON-RPC errors are negative errno values: it is gone already.
+const NO_SUCH_DEVICE: i64 = -19;
+
+fn worse(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::StartFailed => Outcome::StartFailed,
+        Outcome::Stopped | Outcome::StopIncomplete => Outcome::StopIncomplete,
+    }
+}
+
+/// The parameters, with what only the running system knows.
+fn fill(step: &Step, uuids: &BTreeMap<String, Uuid>) -> Value {
+    let mut params = step.params.clone();
+    for fill in &step.fills {
+        let Some(uuid) = uuids.get(&fill.array) else { continue };
+        let (parent, key) = fill.pointer.rsplit_once('/').expect("a JSON pointer begins with a slash");
+        if let Some(parent) = params.pointer_mut(parent) {
+            parent[key] = json!(fill.fact.render(*uuid));
+        }
+    }
+    params
+}
+
+fn learn(step: &Step, result: &Value, uuids: &mut BTreeMap<String, Uuid>) {
+    if let Some(Learn::ArrayUuid(array)) = &step.learns
+        && let Some(uuid) = result["uuid"].as_str().and_then(|text| Uuid::parse_str(text).ok())
+    {
+        uuids.insert(array.clone(), uuid);
+    }
+}
+
+/// What runs. What can't be asked is left to the mirrored plan.
+fn ask_live(client: &mut Client) -> Live {
+    let names = |list: Result<Vec<Value>, ClientError>, key: &str, keep: fn(&Value) -> bool| {
+        let list = list.ok()?;
+        Some(
+            list.iter()
+                .filter(|one| keep(one))
+                .filter_map(|one| one[key].as_str().map(str::to_owned))
+                .collect(),
+        )
+    };
+    Live {
+        exports: names(client.get("nvmf_get_subsystems", &Value::Null), "nqn", |one| {
+            one["subtype"] != "Discovery"
+        }),
+        arrays: names(client.get("bdev_basalt_get_arrays", &json!({})), "name", |one| {
+            one["state"] != "stopped"
+        }),
+    }
+}
