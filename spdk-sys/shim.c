@@ -16,6 +16,10 @@ format_and_forward(int level, const char *file, const int line, const char *func
 {
 	char text[1024];
 
+	/* With a sink of one's own SPDK leaves its levels to the sink. */
+	if (level > (int)spdk_log_get_print_level() && level > (int)spdk_log_get_level()) {
+		return;
+	}
 	vsnprintf(text, sizeof(text), format, args);
 	g_sink(level, file, line, func, text);
 }

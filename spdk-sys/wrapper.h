@@ -11,6 +11,7 @@
 #include <spdk/json.h>
 #include <spdk/jsonrpc.h>
 #include <spdk/log.h>
+#include <spdk/module/bdev/nvme.h>
 #include <spdk/nvme_spec.h>
 #include <spdk/nvmf.h>
 #include <spdk/nvmf_spec.h>

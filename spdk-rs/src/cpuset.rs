@@ -84,6 +84,10 @@ impl CpuSet {
         &self.raw
     }
 
+    pub(crate) fn as_mut_ptr(&mut self) -> *mut sys::spdk_cpuset {
+        &mut self.raw
+    }
+
     /// # Safety
     /// `raw` points to a set that nobody changes meanwhile.
     pub(crate) unsafe fn from_ptr(raw: *const sys::spdk_cpuset) -> CpuSet {

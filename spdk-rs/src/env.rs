@@ -111,7 +111,9 @@ impl Env {
         check_cores(options)?;
         if options.huge_pages == HugePages::Off {
             if options.memory_mib.is_none() {
-                return Err(EnvError::Options("without huge pages the memory size must be given (memory_mib)"));
+                return Err(EnvError::Options(
+                    "without huge pages the memory size must be given (memory_mib)",
+                ));
             }
             if options.single_file_segments || options.in_memory {
                 return Err(EnvError::Options("single_file_segments and in_memory need huge pages"));
@@ -119,7 +121,8 @@ impl Env {
         }
         let memory_mib = options.memory_mib.map(i32::try_from).transpose();
         let memory_mib = memory_mib.map_err(|_| EnvError::Options("memory_mib is too large"))?;
-        let no_nul = |text: String| CString::new(text).map_err(|_| EnvError::Options("a NUL byte in an argument"));
+        let no_nul =
+            |text: String| CString::new(text).map_err(|_| EnvError::Options("a NUL byte in an argument"));
         let name = no_nul(options.name.clone())?;
         let core_list = no_nul(core_list(&options.cores))?;
         let mut eal_arguments = options.eal_arguments.clone();
@@ -155,11 +158,7 @@ impl Env {
 
     /// The cores, ascending.
     pub fn cores(&self) -> Vec<u32> {
-        // SAFETY: the environment is up; the calls only read its table of cores.
-        let first = unsafe { sys::spdk_env_get_first_core() };
-        // SAFETY: as above.
-        let next = |core: &u32| Some(unsafe { sys::spdk_env_get_next_core(*core) });
-        std::iter::successors(Some(first), next).take_while(|&core| core != u32::MAX).collect()
+        all_cores()
     }
 
     /// The core of the thread that called [`Env::init`].
@@ -190,7 +189,9 @@ impl Drop for Env {
         match USERS.close() {
             // SAFETY: nobody uses the environment any more, and nobody can begin to.
             Ok(()) => unsafe { sys::spdk_env_fini() },
-            Err(users) => tracing::error!(users, "the SPDK environment is still in use, so it is not finished"),
+            Err(users) => {
+                tracing::error!(users, "the SPDK environment is still in use, so it is not finished")
+            }
         }
     }
 }
@@ -272,8 +273,19 @@ fn remedy(huge_pages: HugePages) -> &'static str {
             "Reserve huge pages (echo 1024 > /proc/sys/vm/nr_hugepages, as root), free the ones that a killed process \
              left in /dev/hugepages, or run without huge pages; DPDK's own message is above"
         }
-        HugePages::Off => "Check that the cores exist and may be used by this process; DPDK's own message is above",
+        HugePages::Off => {
+            "Check that the cores exist and may be used by this process; DPDK's own message is above"
+        }
     }
+}
+
+/// The cores of the application, ascending, also of one that is not ours; none before its environment is up.
+pub fn all_cores() -> Vec<u32> {
+    // SAFETY: these only read DPDK's static table of cores.
+    let first = unsafe { sys::spdk_env_get_first_core() };
+    // SAFETY: as above.
+    let next = |core: &u32| Some(unsafe { sys::spdk_env_get_next_core(*core) });
+    std::iter::successors(Some(first), next).take_while(|&core| core != u32::MAX).collect()
 }
 
 /// The CPU's time stamp counter: the clock of all SPDK deadlines.

@@ -43,10 +43,6 @@ impl Gate {
     pub(crate) fn close(&self) -> Result<(), usize> {
         self.0.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire).map(drop)
     }
-
-    pub(crate) fn is_open(&self) -> bool {
-        self.0.load(Ordering::Acquire) != CLOSED
-    }
 }
 
 #[cfg(test)]
@@ -66,7 +62,6 @@ mod tests {
         assert_eq!(gate.close(), Err(1));
         gate.leave();
         assert_eq!(gate.close(), Ok(()));
-        assert!(!gate.is_open());
         assert!(!gate.enter());
     }
 }

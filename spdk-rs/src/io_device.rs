@@ -193,7 +193,9 @@ impl<C> IoChannelRef<C> {
     fn ctx(&self) -> &ChannelCtx<C> {
         // SAFETY: SPDK puts our memory right behind its own struct (`spdk_io_channel_get_ctx`); zeroed memory is a
         // valid ChannelCtx that is not open; it lives while this reference is counted.
-        unsafe { self.raw.byte_add(sys::SPDK_IO_CHANNEL_STRUCT_SIZE as usize).cast::<ChannelCtx<C>>().as_ref() }
+        unsafe {
+            self.raw.byte_add(sys::SPDK_IO_CHANNEL_STRUCT_SIZE as usize).cast::<ChannelCtx<C>>().as_ref()
+        }
     }
 
     /// The thread that it belongs to.
@@ -205,7 +207,11 @@ impl<C> IoChannelRef<C> {
 impl<C> Deref for IoChannelRef<C> {
     type Target = C;
     fn deref(&self) -> &C {
-        debug_assert!(current() == Some(self.owner), "a channel of SPDK thread {} was used elsewhere", self.owner);
+        debug_assert!(
+            current() == Some(self.owner),
+            "a channel of SPDK thread {} was used elsewhere",
+            self.owner
+        );
         // SAFETY: `Registered::channel` hands out only references to open channels.
         unsafe { self.ctx().channel.assume_init_ref() }
     }
@@ -215,7 +221,11 @@ impl<C> Clone for IoChannelRef<C> {
     /// # Panics
     /// On any other SPDK thread than its own.
     fn clone(&self) -> Self {
-        assert!(current() == Some(self.owner), "a channel of SPDK thread {} was cloned elsewhere", self.owner);
+        assert!(
+            current() == Some(self.owner),
+            "a channel of SPDK thread {} was cloned elsewhere",
+            self.owner
+        );
         // SAFETY: the channel is counted by `self`, and this is its thread.
         unsafe { sys::spdk_io_channel_ref(self.raw.as_ptr()) };
         IoChannelRef { raw: self.raw, owner: self.owner, _channel: PhantomData }
@@ -224,7 +234,11 @@ impl<C> Clone for IoChannelRef<C> {
 
 impl<C> Drop for IoChannelRef<C> {
     fn drop(&mut self) {
-        assert!(current() == Some(self.owner), "a channel of SPDK thread {} was dropped elsewhere", self.owner);
+        assert!(
+            current() == Some(self.owner),
+            "a channel of SPDK thread {} was dropped elsewhere",
+            self.owner
+        );
         // SAFETY: gives back what this reference counts, on its thread.
         unsafe { sys::spdk_put_io_channel(self.raw.as_ptr()) };
     }

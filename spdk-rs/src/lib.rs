@@ -20,9 +20,14 @@ pub mod dma;
 pub mod env;
 pub mod error;
 mod gate;
+pub mod introspect;
 pub mod io_device;
+pub mod log;
 pub mod module;
 pub mod poller;
+pub mod rpc;
+mod rpc_json;
+pub mod subsystem;
 pub mod thread;
 
 pub use error::Errno;

@@ -106,7 +106,11 @@ extern "C" fn call<F: FnMut() -> Busy>(callback: *mut c_void) -> c_int {
 
 impl Drop for Poller {
     fn drop(&mut self) {
-        assert!(current() == Some(self.owner), "a poller of SPDK thread {} was dropped elsewhere", self.owner);
+        assert!(
+            current() == Some(self.owner),
+            "a poller of SPDK thread {} was dropped elsewhere",
+            self.owner
+        );
         // SAFETY: on its own thread; SPDK ignores null. Once this returns the callback does not begin again.
         unsafe { sys::spdk_poller_unregister(&mut self.raw) };
         // SAFETY: freed only below or, when it is running, by `call` after that.

@@ -29,6 +29,7 @@ pub(crate) use app::require_app_thread;
 pub use app::{on_app_thread, send_to_app_thread};
 pub use bound::ThreadBound;
 pub use handle::ThreadHandle;
+pub(crate) use lib_state::lib_is_ours;
 pub use lib_state::{Scheduler, ThreadLib};
 pub use owned::{OwnedThread, PollOutcome, ThreadStats};
 

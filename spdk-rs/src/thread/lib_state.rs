@@ -87,6 +87,11 @@ impl Drop for ThreadLib {
     }
 }
 
+/// Whether the thread library was started by [`ThreadLib::init`], not by an application that is not ours.
+pub(crate) fn lib_is_ours() -> bool {
+    SCHEDULER.read().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
 /// The right to make a thread: while it lives the library is up.
 pub(super) struct LibUse {
     counted: bool,
@@ -99,10 +104,9 @@ impl LibUse {
             return Ok(LibUse { counted: true });
         }
         // Only our own library may be between two states here; the application's outlives its modules.
-        let ours = SCHEDULER.read().unwrap_or_else(PoisonError::into_inner).is_some();
         // SAFETY: reads one pointer.
         let app_thread = unsafe { sys::spdk_thread_get_app_thread() };
-        if ours || app_thread.is_null() { Err(Errno::ENXIO) } else { Ok(LibUse { counted: false }) }
+        if lib_is_ours() || app_thread.is_null() { Err(Errno::ENXIO) } else { Ok(LibUse { counted: false }) }
     }
 }
 

@@ -168,7 +168,10 @@ impl OwnedThread {
 impl Drop for OwnedThread {
     fn drop(&mut self) {
         if !self.is_exited() {
-            tracing::error!(thread = &*self.name, "an SPDK thread was dropped before it exited; it is leaked");
+            tracing::error!(
+                thread = &*self.name,
+                "an SPDK thread was dropped before it exited; it is leaked"
+            );
             return;
         }
         // SAFETY: it has exited, `self` was the only right to poll it, and nothing runs on it: that would borrow
