@@ -7,6 +7,8 @@ mod files;
 mod nvme;
 mod ports;
 mod sums;
+#[cfg(test)]
+mod tests;
 
 use basalt_config::{Colour, Config, Place};
 

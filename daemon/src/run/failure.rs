@@ -3,7 +3,7 @@
 use basalt_config::Colour;
 use serde_json::Value;
 
-use crate::client::{ClientError, Refusal};
+use crate::client::ClientError;
 use crate::plan::Step;
 
 /// The whole message, ending in a line break.
