@@ -117,6 +117,36 @@ macro_rules! rpc_method {
     };
 }
 
+/// As [`rpc_method!`], but the method is registered by calling the function that this makes: once, on the app thread.
+///
+/// For methods that SPDK's event framework has too: linked into an application that is built on that framework they must
+/// not be registered, since SPDK's server refuses to start when two methods have one name.
+///
+/// ```no_run
+/// spdk_rs::rpc_method_fn!(register_pid, example_pid, Runtime, |(): (), reply: spdk_rs::rpc::Reply<u32>| {
+///     reply.ok(&std::process::id());
+/// });
+/// # register_pid();
+/// ```
+#[macro_export]
+macro_rules! rpc_method_fn {
+    ($register:ident, $name:ident, $phase:ident, $handler:expr) => {
+        /// Registers the method.
+        fn $register() {
+            extern "C" fn handle(
+                request: *mut $crate::rpc::private::Request,
+                params: *const $crate::rpc::private::Params,
+            ) {
+                // SAFETY: SPDK hands over one unanswered request with its parameters.
+                unsafe { $crate::rpc::private::dispatch(request, params, $handler) }
+            }
+            // The list of methods has no lock; the server reads it on the app thread.
+            assert!($crate::thread::on_app_thread(), "a method is registered on the app thread");
+            $crate::rpc::private::register(stringify!($name), $crate::rpc::Phase::$phase, handle);
+        }
+    };
+}
+
 /// What [`rpc_method!`] expands to.
 #[doc(hidden)]
 pub mod private {
