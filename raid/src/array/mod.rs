@@ -131,6 +131,7 @@ pub struct Array {
     /// What happened, waiting for its epoch to settle before it is told.
     unsettled: VecDeque<(Epoch, EventKind)>,
     events: EventLog,
+    quiesces: u64,
     outbox: VecDeque<FromArray>,
 }
 
@@ -157,6 +158,7 @@ impl Array {
             closing: BTreeMap::new(),
             unsettled: VecDeque::new(),
             events: EventLog::default(),
+            quiesces: 0,
             outbox: VecDeque::new(),
             geometry: spec.geometry,
             members,
@@ -172,6 +174,11 @@ impl Array {
     /// The newest View.
     pub fn view(&self) -> &Arc<View> {
         &self.view
+    }
+
+    /// The newest epoch that every planner plans with.
+    pub fn settled(&self) -> Epoch {
+        self.settled
     }
 
     /// The state that an operator sees.
@@ -199,6 +206,11 @@ impl Array {
             (false, _) if self.view.attached.contains(slot) => MemberState::Faulty,
             (false, _) => MemberState::Missing,
         }
+    }
+
+    /// How often host I/O was quiesced. Every change so far goes by Views and acks, and quiesces nothing.
+    pub fn quiesces(&self) -> u64 {
+        self.quiesces
     }
 
     /// What happened so far.

@@ -14,6 +14,7 @@ mod descriptor;
 mod error;
 mod info;
 mod kind;
+mod nvme;
 mod request;
 mod wait;
 
@@ -24,6 +25,7 @@ pub use error::{IoError, IoErrorKind};
 pub(crate) use info::name_of;
 pub use info::{BdevInfo, list};
 pub use kind::{IoKind, IoKindSet};
+pub use nvme::nvme_flush_is_enabled;
 pub use request::{IoFuture, WithBuffer};
 pub(crate) use wait::call_soon;
 pub use wait::wait_for_io;

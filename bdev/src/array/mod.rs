@@ -1,0 +1,151 @@
+//! Arrays, on the app thread: the registry of those that exist, and what is asked of them.
+
+mod create;
+mod events;
+mod owner;
+mod status;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use raid::array::{Receipt, Refusal};
+use raid::pool::{Pool, PoolRefusal};
+use spdk_rs::Errno;
+use thiserror::Error;
+
+pub(crate) use create::{CreateError, CreateParams};
+pub(crate) use events::{EventQuery, EventReply};
+pub(crate) use owner::Owner;
+pub(crate) use status::{ArrayStats, ArrayStatus};
+
+use crate::module;
+use crate::port::{ArrayId, Port, ShardAddresses};
+use crate::shard::ShardThreads;
+
+/// Everything that the module keeps on the app thread.
+pub(crate) struct Registry {
+    pub port: Port,
+    pool: RefCell<Pool>,
+    arrays: RefCell<BTreeMap<ArrayId, Rc<Owner>>>,
+    shards: RefCell<Option<ShardThreads>>,
+    events: events::Waiters,
+}
+
+/// Why a request about an array was refused.
+#[derive(Debug, Error)]
+pub(crate) enum ArrayError {
+    #[error("there is no array '{0}'; 'basalt status' lists those there are")]
+    NoSuchArray(String),
+    #[error("'{drive}' is not a member of array '{array}'; its members are {members}")]
+    NoSuchMember { array: String, drive: String, members: String },
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Pool(#[from] PoolRefusal),
+    #[error("array '{0}' is being deleted already")]
+    Going(String),
+}
+
+impl Registry {
+    pub fn new(port: Port) -> Registry {
+        Registry {
+            port,
+            pool: RefCell::default(),
+            arrays: RefCell::default(),
+            shards: RefCell::default(),
+            events: events::Waiters::default(),
+        }
+    }
+
+    /// The arrays, oldest first; all of them, or the one with this name.
+    pub fn list(&self, name: Option<&str>) -> Result<Vec<ArrayStatus>, ArrayError> {
+        if let Some(name) = name {
+            return Ok(vec![self.array(name)?.status()]);
+        }
+        Ok(self.arrays.borrow().values().map(|owner| owner.status()).collect())
+    }
+
+    pub fn array(&self, name: &str) -> Result<Rc<Owner>, ArrayError> {
+        let arrays = self.arrays.borrow();
+        let found = arrays.values().find(|owner| owner.name() == name);
+        found.cloned().ok_or_else(|| ArrayError::NoSuchArray(name.to_owned()))
+    }
+
+    /// Figures of the arrays.
+    pub fn stats(&self, name: Option<&str>) -> Result<Vec<ArrayStats>, ArrayError> {
+        if let Some(name) = name {
+            return Ok(vec![self.array(name)?.stats()]);
+        }
+        Ok(self.arrays.borrow().values().map(|owner| owner.stats()).collect())
+    }
+
+    /// Takes a member out of service.
+    pub fn fail_member(&self, array: &str, drive: &str) -> Result<Receipt, ArrayError> {
+        let owner = self.array(array)?;
+        Ok(owner.fail_member(owner.slot_of(drive)?)?)
+    }
+
+    /// Lets go of the drive of a member that is out of service.
+    pub fn remove_member(&self, array: &str, drive: &str) -> Result<Receipt, ArrayError> {
+        let owner = self.array(array)?;
+        Ok(owner.remove_member(owner.slot_of(drive)?)?)
+    }
+
+    /// Removes an array; its drives are left as they are. `done` is called when it is gone.
+    pub fn delete(
+        &self,
+        name: &str,
+        done: impl FnOnce(Result<(), Errno>) + 'static,
+    ) -> Result<(), ArrayError> {
+        let owner = self.array(name)?;
+        self.pool.borrow().may_leave(name)?;
+        if owner.unregister(done) { Ok(()) } else { Err(ArrayError::Going(name.to_owned())) }
+    }
+
+    /// Answers now if there are events, or when there are, or after `query.wait_s` seconds.
+    pub fn get_events(
+        &self,
+        query: EventQuery,
+        reply: impl FnOnce(EventReply) + 'static,
+    ) -> Result<(), ArrayError> {
+        let owner = self.array(&query.name)?;
+        self.events.ask(owner, query, reply);
+        Ok(())
+    }
+
+    /// The Shards' addresses; the first array starts the threads.
+    fn shard_addresses(&self) -> Result<ShardAddresses, Errno> {
+        let mut shards = self.shards.borrow_mut();
+        if shards.is_none() {
+            *shards = Some(ShardThreads::start()?);
+        }
+        Ok(shards.as_ref().expect("made above").addresses())
+    }
+
+    /// Ends the shard threads and the app thread's port, once no array is left.
+    pub fn stop(&self) {
+        if let Some(shards) = self.shards.borrow_mut().take() {
+            shards.stop(&self.port);
+        }
+        self.port.close();
+    }
+}
+
+/// The bdev of an array is gone: forgets the array and closes its drives.
+pub(crate) fn forget(id: ArrayId) {
+    let Some(registry) = module::registry() else { return };
+    let Some(owner) = registry.arrays.borrow_mut().remove(&id) else { return };
+    registry.port.remove_owner(id);
+    owner.end();
+    registry.pool.borrow_mut().leave(owner.name());
+    registry.events.end(id);
+    tracing::info!(array = owner.name(), "array is gone");
+}
+
+/// What SPDK's `bdev_get_bdevs` says about an array.
+pub(crate) fn info(id: ArrayId) -> Option<serde_json::Value> {
+    let registry = module::registry()?;
+    let owner = registry.arrays.borrow().get(&id).cloned()?;
+    serde_json::to_value(owner.status()).ok()
+}

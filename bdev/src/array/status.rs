@@ -1,0 +1,108 @@
+//! What an array looks like from outside: the objects of `bdev_basalt_get_arrays`.
+
+use std::sync::atomic::Ordering;
+
+use raid::{Array, Level, Slot};
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::create::Metadata;
+use super::owner::{About, Drive};
+use crate::device::Shared;
+
+/// One array, as it is shown.
+#[derive(Debug, Serialize)]
+pub(crate) struct ArrayStatus {
+    name: String,
+    uuid: Uuid,
+    level: String,
+    layout: Option<String>,
+    state: &'static str,
+    num_blocks: u64,
+    block_size: u32,
+    chunk_kb: u64,
+    region_kb: u64,
+    data_offset_kb: u64,
+    /// `none` while nothing is written to the drives.
+    metadata: &'static str,
+    epoch: u64,
+    quiesces: u64,
+    dirty_regions: u64,
+    members: Vec<MemberStatus>,
+    sync: Option<Value>,
+    jobs: Vec<Value>,
+}
+
+/// Figures of one array.
+#[derive(Debug, Serialize)]
+pub(crate) struct ArrayStats {
+    pub name: String,
+    pub epoch: u64,
+    /// The newest epoch that every Channel and Shard plans with.
+    pub settled: u64,
+    pub quiesces: u64,
+    pub channels: usize,
+    pub shards: u16,
+    pub leased_regions: u64,
+}
+
+/// One slot of an array.
+#[derive(Debug, Serialize)]
+struct MemberStatus {
+    slot: u8,
+    drive: Option<String>,
+    uuid: Option<Uuid>,
+    state: &'static str,
+    read_errors: u32,
+    write_errors: u32,
+}
+
+impl ArrayStatus {
+    pub fn of(about: &About, machine: &Array, shared: &Shared, drives: &[Option<Drive>]) -> ArrayStatus {
+        let geometry = &shared.geometry;
+        let kb = |blocks: u64| blocks * u64::from(geometry.block_size()) / 1024;
+        ArrayStatus {
+            name: about.name.clone(),
+            uuid: about.uuid,
+            level: geometry.level().to_string(),
+            layout: match geometry.level() {
+                Level::Raid10 { near } => Some(format!("near={near}")),
+                Level::Concat | Level::Raid0 | Level::Raid1 => None,
+            },
+            state: machine.state().name(),
+            num_blocks: geometry.num_blocks(),
+            block_size: geometry.block_size(),
+            chunk_kb: kb(geometry.chunk_blocks()),
+            region_kb: kb(geometry.region_blocks()),
+            data_offset_kb: kb(geometry.data_offset_blocks()),
+            metadata: match about.metadata {
+                Metadata::Drives => "reserved",
+                Metadata::None => "none",
+            },
+            epoch: machine.view().epoch.0,
+            quiesces: machine.quiesces(),
+            dirty_regions: leased_regions(shared),
+            members: (0..geometry.members()).map(|n| member(machine, Slot(n as u8), &drives[n])).collect(),
+            sync: None,
+            jobs: Vec::new(),
+        }
+    }
+}
+
+/// Regions into which a Channel may be writing.
+pub(super) fn leased_regions(shared: &Shared) -> u64 {
+    shared.leased_regions.iter().map(|count| u64::from(count.load(Ordering::Relaxed))).sum()
+}
+
+fn member(machine: &Array, slot: Slot, drive: &Option<Drive>) -> MemberStatus {
+    let member = &machine.members()[slot.index()];
+    MemberStatus {
+        slot: slot.0,
+        drive: member.drive().map(str::to_owned),
+        uuid: drive.as_ref().map(Drive::uuid),
+        state: machine.member_state(slot).name(),
+        read_errors: member.read_errors(),
+        write_errors: member.write_errors(),
+    }
+}

@@ -1,0 +1,265 @@
+//! The driver of `raid::Channel`: what an SPDK io_channel of an array holds.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use raid::channel::{Child, FromChannel, Step};
+use raid::msg::{ToArray, ToChannel, ToShard};
+use raid::{Channel, ChannelId, FaultKind, IoId, Slot};
+use spdk_rs::Errno;
+use spdk_rs::bdev::{self, IoError, wait_for_io};
+use spdk_rs::io_device::IoChannelRef;
+use spdk_rs::module::{self, Io, IoToken};
+
+use crate::device::{RaidBdev, Shared, Turn};
+use crate::port::{Post, UsedPort};
+use crate::translate::{error_of, fault_of, fault_of_errno, kind_of};
+
+static NEXT_CHANNEL: AtomicU32 = AtomicU32::new(0);
+
+/// A thread's use of an array. Closing it gives its leases back and counts as acknowledging every View.
+pub(crate) struct RaidChannel(Rc<ChannelCore>);
+
+/// What a thread keeps of an array.
+pub(crate) struct ChannelCore {
+    machine: RefCell<Channel>,
+    shared: Arc<Shared>,
+    port: IoChannelRef<UsedPort>,
+    /// By slot: open for the members that the View says are attached.
+    members: RefCell<Vec<Option<bdev::Channel>>>,
+    /// I/Os that wait for SPDK to have bdev_ios again, in order.
+    starved: RefCell<VecDeque<IoToken>>,
+    waits_for_bdev_ios: Cell<bool>,
+}
+
+impl Deref for RaidChannel {
+    type Target = Rc<ChannelCore>;
+    fn deref(&self) -> &Rc<ChannelCore> {
+        &self.0
+    }
+}
+
+impl RaidChannel {
+    /// Makes the current thread's channel; I/O waits in it until the Array has sent a View.
+    pub fn open(shared: Arc<Shared>, port: IoChannelRef<UsedPort>) -> Result<RaidChannel, Errno> {
+        let id = ChannelId(NEXT_CHANNEL.fetch_add(1, Ordering::Relaxed));
+        let members = (0..shared.geometry.members()).map(|_| None).collect();
+        let core = Rc::new(ChannelCore {
+            machine: RefCell::new(Channel::new(id, Arc::clone(&shared.geometry), shared.shards.count())),
+            shared,
+            port,
+            members: RefCell::new(members),
+            starved: RefCell::default(),
+            waits_for_bdev_ios: Cell::new(false),
+        });
+        core.port.add_channel(id, Rc::clone(&core));
+        core.send_messages();
+        Ok(RaidChannel(core))
+    }
+}
+
+impl Drop for RaidChannel {
+    fn drop(&mut self) {
+        let core = &self.0;
+        let id = core.machine.borrow().id();
+        core.port.remove_channel(id);
+        core.members.borrow_mut().clear();
+        // After the last message of the machine: the receivers forget the channel then.
+        for shard in core.shared.shards.iter() {
+            core.port.send(shard, Post::Shard(core.shared.id, ToShard::ChannelClosed(id)));
+        }
+        let closed = ToArray::ChannelClosed(id);
+        core.port.send(&core.shared.array, Post::Array(core.shared.id, closed));
+    }
+}
+
+impl ChannelCore {
+    /// Does what there is to do for a host I/O.
+    #[inline]
+    pub fn run(self: &Rc<Self>, mut io: Io<RaidBdev>) {
+        let id = IoId(io.token().raw());
+        loop {
+            // The machine is borrowed for the question only: sending and completing can come back here.
+            let step = self.machine.borrow_mut().next(id, &mut io.state().io);
+            match step {
+                Step::Submit(child) => {
+                    if let Err(errno) = self.send_child(&mut io, &child)
+                        && self.could_not_send(&mut io, &child, errno)
+                    {
+                        io.state().turn = Turn::Starved;
+                        self.starved.borrow_mut().push_back(io.into_token());
+                        return;
+                    }
+                }
+                Step::Done(result) => {
+                    self.send_messages();
+                    return io.complete(result.map_err(error_of));
+                }
+                Step::Wait => {
+                    self.send_messages();
+                    io.into_token();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A child of `io` has come back.
+    #[inline]
+    pub fn child_done(self: &Rc<Self>, mut io: Io<RaidBdev>, index: u8, result: Result<(), IoError>) {
+        let result = result.map_err(fault_of);
+        self.machine.borrow_mut().child_done(&mut io.state().io, index, result);
+        match io.state().turn {
+            Turn::Running => self.run(io),
+            Turn::Starved => {
+                io.into_token();
+            }
+        }
+    }
+
+    /// Takes another I/O back if it has not begun; one that has runs to its end.
+    pub fn abort(self: &Rc<Self>, io: Io<RaidBdev>) {
+        let Some(target) = io.abort_target() else { return io.complete(Err(IoError::OTHER)) };
+        // SAFETY: SPDK names an I/O of this channel that is not complete; `abort_target` gives its token only if
+        // it was submitted to us, and every I/O of ours is parked whenever SPDK can call us.
+        let mut target: Io<RaidBdev> = unsafe { Io::from_token(target) };
+        let id = IoId(target.token().raw());
+        let taken_back = self.machine.borrow_mut().abort(id, &target.state().io);
+        if taken_back {
+            target.complete(Err(IoError::ABORTED));
+            io.complete(Ok(()));
+        } else {
+            target.into_token();
+            io.complete(Err(IoError::OTHER));
+        }
+    }
+
+    /// A message has come for the machine.
+    pub fn on_message(self: &Rc<Self>, message: ToChannel) {
+        let is_view = matches!(message, ToChannel::View(_));
+        self.machine.borrow_mut().on_message(message);
+        if is_view {
+            self.open_members();
+        }
+        self.send_messages();
+        loop {
+            let Some(IoId(raw)) = self.machine.borrow_mut().take_ready() else { break };
+            // SAFETY: the machine names each I/O that waits once, and it waits as a token of this channel.
+            self.run(unsafe { Io::from_token(IoToken::from_raw(raw)) });
+        }
+    }
+
+    /// False: the machine knows that the member did not take it. True: `io` must wait for bdev_ios.
+    #[cold]
+    fn could_not_send(self: &Rc<Self>, io: &mut Io<RaidBdev>, child: &Child, errno: Errno) -> bool {
+        let fault = fault_of_errno(errno);
+        self.machine.borrow_mut().child_done(&mut io.state().io, child.index, Err(fault));
+        if fault.kind != FaultKind::NoResources {
+            return false;
+        }
+        self.wait_for_bdev_ios(child.slot);
+        true
+    }
+
+    #[inline]
+    fn send_child(&self, io: &mut Io<RaidBdev>, child: &Child) -> Result<(), Errno> {
+        let members = self.members.borrow();
+        let member = members[child.slot.index()].as_ref().ok_or(Errno::ENODEV)?;
+        let mut part = module::Child {
+            op: kind_of(child.op),
+            lba: child.lba,
+            blocks: child.blocks,
+            host_offset_blocks: child.host_offset_blocks,
+        };
+        if part.op == bdev::IoKind::Flush {
+            part.blocks = member.descriptor().num_blocks();
+        }
+        io.submit_child(child.index, member, part)
+    }
+
+    fn wait_for_bdev_ios(self: &Rc<Self>, slot: Slot) {
+        if self.waits_for_bdev_ios.replace(true) {
+            return;
+        }
+        let members = self.members.borrow();
+        let member = members[slot.index()].as_ref().expect("it answered ENOMEM");
+        let core = Rc::clone(self);
+        wait_for_io(member, move || {
+            core.waits_for_bdev_ios.set(false);
+            core.feed_starved();
+        });
+    }
+
+    fn feed_starved(self: &Rc<Self>) {
+        let starved = std::mem::take(&mut *self.starved.borrow_mut());
+        for token in starved {
+            // SAFETY: an I/O is in the queue once, as a token of this channel: while its turn is Starved nobody
+            // else runs it, and it can't complete.
+            let mut io: Io<RaidBdev> = unsafe { Io::from_token(token) };
+            io.state().turn = Turn::Running;
+            self.run(io);
+        }
+    }
+
+    /// Opens channels to the members that the View says are attached.
+    fn open_members(&self) {
+        let machine = self.machine.borrow();
+        let Some(view) = machine.view() else { return };
+        let mut members = self.members.borrow_mut();
+        for slot in view.attached.iter() {
+            let member = &mut members[slot.index()];
+            if member.is_some() {
+                continue;
+            }
+            let opened = self.shared.drive(slot).ok_or(Errno::ENODEV).and_then(|drive| drive.channel());
+            match opened {
+                Ok(channel) => *member = Some(channel),
+                // Its I/O answers ENODEV, and the Array decides.
+                Err(errno) => tracing::error!(slot = slot.0, %errno, "no channel to a member"),
+            }
+        }
+    }
+
+    /// Closes the channels to members that are not attached any more.
+    fn close_members(&self) {
+        let machine = self.machine.borrow();
+        let Some(view) = machine.view() else { return };
+        let mut members = self.members.borrow_mut();
+        for slot in self.shared.geometry.slots().minus(view.attached).iter() {
+            members[slot.index()] = None;
+        }
+    }
+
+    #[inline]
+    fn send_messages(&self) {
+        loop {
+            let Some(message) = self.machine.borrow_mut().take_message() else { break };
+            self.send(message);
+        }
+    }
+
+    #[cold]
+    fn send(&self, message: FromChannel) {
+        let id = self.shared.id;
+        match message {
+            FromChannel::Shard(shard, message) => {
+                self.port.send(self.shared.shards.get(shard), Post::Shard(id, message));
+            }
+            FromChannel::Array(ToArray::ChannelOpened(channel)) => {
+                let opened = || Post::ChannelOpened(id, channel, self.port.address());
+                self.port.send(&self.shared.array, opened());
+                self.shared.shards.iter().for_each(|shard| self.port.send(shard, opened()));
+            }
+            FromChannel::Array(message) => {
+                if matches!(message, ToArray::Drained(..)) {
+                    self.close_members();
+                }
+                self.port.send(&self.shared.array, Post::Array(id, message));
+            }
+        }
+    }
+}
