@@ -56,7 +56,7 @@ pub enum Command {
     Events {
         /// Of this array only.
         array: Option<String>,
-        /// From this event number on.
+        /// Only those after event number N: the last one that you have seen.
         #[arg(long, value_name = "N", default_value_t = 0)]
         since: u64,
         /// Wait for more, until Ctrl-C.

@@ -19,7 +19,7 @@ pub struct Page {
     /// The oldest event that the daemon still has.
     #[serde(default)]
     pub first_available: u64,
-    /// From `since` on.
+    /// Those after `since`.
     pub events: Vec<Event>,
 }
 
@@ -87,7 +87,7 @@ fn read_all(client: &mut Client, array: &str, since: u64) -> Result<Page> {
     let mut all = page(client, array, since, Duration::ZERO)?;
     let mut last_page = all.events.len();
     while last_page as u64 >= PAGE_MAX {
-        let next = all.events.last().map_or(since, |event| event.seq + 1);
+        let next = all.events.last().map_or(since, |event| event.seq);
         let more = page(client, array, next, Duration::ZERO)?;
         last_page = more.events.len();
         all.events.extend(more.events);
@@ -102,18 +102,15 @@ fn page(client: &mut Client, array: &str, since: u64, wait: Duration) -> Result<
 }
 
 fn follow(client: &mut Client, array: &str, since: u64, output: &Output) -> Result<Exit> {
-    let mut next = since;
+    let mut last = since;
     loop {
-        let page = page(client, array, next, WAIT)?;
-        if next > 0 && page.first_available > next {
-            eprintln!("events {next} to {} are no longer kept", page.first_available - 1);
+        let page = page(client, array, last, WAIT)?;
+        if last > 0 && page.first_available > last + 1 {
+            eprintln!("events {} to {} are no longer kept", last + 1, page.first_available - 1);
         }
         for event in &page.events {
             output.line(&json!(event), || line(event));
-            next = event.seq + 1;
-        }
-        if page.events.is_empty() {
-            next = next.max(page.first_available);
+            last = event.seq;
         }
     }
 }
@@ -154,7 +151,7 @@ fn text(page: &Page, since: u64, one_array: bool) -> String {
         ]);
     }
     let mut out = table.render(crate::paint::Paint::Off);
-    if one_array && page.first_available > since.max(1) {
+    if one_array && page.first_available > since + 1 {
         out.push_str(&format!("(events before {} are no longer kept)\n", page.first_available));
     }
     out

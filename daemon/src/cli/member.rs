@@ -16,7 +16,7 @@ pub fn run(client: &mut Client, command: &MemberCommand, output: &Output) -> Res
         MemberCommand::Add { array, drive, overwrite } => {
             let drive = any_bdev(client, drive)?;
             let done = format!("added {drive} to {array}");
-            ("bdev_basalt_add_member", json!({ "name": array, "drive": drive, "overwrite": overwrite }), done)
+            ("bdev_basalt_add_member", with_flag(array, &drive, "overwrite", *overwrite), done)
         }
         MemberCommand::Fail { array, drive } => {
             let drive = member_of(client, array, drive)?;
@@ -26,7 +26,7 @@ pub fn run(client: &mut Client, command: &MemberCommand, output: &Output) -> Res
         MemberCommand::Remove { array, drive, wipe } => {
             let drive = member_of(client, array, drive)?;
             let done = format!("removed {drive} from {array}");
-            ("bdev_basalt_remove_member", json!({ "name": array, "drive": drive, "wipe": wipe }), done)
+            ("bdev_basalt_remove_member", with_flag(array, &drive, "wipe", *wipe), done)
         }
         MemberCommand::Replace { array, drive, with } => {
             let drive = member_of(client, array, drive)?;
@@ -38,6 +38,15 @@ pub fn run(client: &mut Client, command: &MemberCommand, output: &Output) -> Res
     let change = client.call(method, &params, CALL_TIMEOUT)?;
     output.answer(&change, || describe(&done, &change));
     Ok(Exit::Done)
+}
+
+/// A flag that is off is left out.
+fn with_flag(array: &str, drive: &str, flag: &str, on: bool) -> Value {
+    let mut params = json!({ "name": array, "drive": drive });
+    if on {
+        params[flag] = json!(true);
+    }
+    params
 }
 
 /// `failed d1 in data (epoch 4)`, or what it still waits for.

@@ -1,6 +1,6 @@
 //! Steps that make arrays.
 
-use basalt_config::{Array, Config, Layout, Member, Metadata, OnFailed};
+use basalt_config::{Array, Bytes, Config, Initial, Layout, Member, Metadata, OnFailed, Spanned};
 use serde_json::{Value, json};
 
 use super::{Learn, Made, SLOW, Step, bdev_name};
@@ -12,38 +12,68 @@ pub(super) fn steps(config: &Config) -> Vec<Step> {
 
 fn create(config: &Config, array: &Array) -> Step {
     let name = &array.name.value;
-    let members: Vec<Option<String>> = array.members.iter().map(|m| member_bdev(config, m)).collect();
     let shown: Vec<&str> = array.members.iter().map(|m| m.name().unwrap_or("missing")).collect();
     Step {
         what: format!("array {name}: {} of {}", array.level.value, shown.join(" ")),
         method: "bdev_basalt_create",
-        params: json!({
-            "name": name,
-            "level": array.level.name(),
-            "members": members,
-            "spares": array.spares.iter().map(|s| drive_bdev(config, s)).collect::<Vec<_>>(),
-            "chunk_kb": array.chunk.as_ref().map(|chunk| chunk.get() >> 10),
-            "layout": layout(array),
-            "consistency": array.consistency.name(),
-            "region_kb": array.region.as_ref().map(|region| region.get() >> 10),
-            "metadata": match array.metadata.value {
-                Metadata::Drives => "drives",
-                Metadata::None => "none",
-            },
-            "member_timeout_ms": millis(array.member_timeout.value),
-            "on_failed": match array.on_failed.value {
-                OnFailed::Error => "error",
-                OnFailed::Wait => "wait",
-            },
-            "assume_durable": durable_members(config, array),
-            "max_errors": { "read": array.max_errors.read.value, "write": array.max_errors.write.value },
-            "uuid": identity::array_uuid(name).hyphenated().to_string(),
-        }),
+        params: params(config, array),
         fills: Vec::new(),
         learns: Some(Learn::ArrayUuid(name.clone())),
         timeout: SLOW,
         place: array.place.clone(),
         makes: Some(Made::Array { name: name.clone() }),
+    }
+}
+
+/// What the file does not say is left out where the bdev module has the default.
+fn params(config: &Config, array: &Array) -> Value {
+    let mut params = json!({
+        "name": array.name.value,
+        "level": array.level.name(),
+        "members": array.members.iter().map(|member| member_bdev(config, member)).collect::<Vec<_>>(),
+        "metadata": match array.metadata.value {
+            Metadata::Drives => "drives",
+            Metadata::None => "none",
+        },
+        "on_failed": match array.on_failed.value {
+            OnFailed::Error => "error",
+            OnFailed::Wait => "wait",
+        },
+        "max_errors": { "read": array.max_errors.read.value, "write": array.max_errors.write.value },
+        "uuid": identity::array_uuid(&array.name).hyphenated().to_string(),
+    });
+    let spares: Vec<String> = array.spares.iter().map(|spare| drive_bdev(config, spare)).collect();
+    let durable = durable_members(config, array);
+    let kb = |size: &Spanned<Bytes>| json!(size.get() >> 10);
+    let optional = [
+        ("spares", (!spares.is_empty()).then(|| json!(spares))),
+        ("assume_durable", (!durable.is_empty()).then(|| json!(durable))),
+        ("chunk_kb", array.chunk.as_ref().map(kb)),
+        ("layout", layout(array)),
+        ("consistency", said(array, &array.consistency).map(|consistency| json!(consistency.name()))),
+        ("region_kb", array.region.as_ref().map(kb)),
+        ("data_offset_kb", array.data_offset.as_ref().map(kb)),
+        ("initial", said(array, &array.initial).map(|initial| json!(initial_name(*initial)))),
+    ];
+    for (key, value) in optional {
+        if let Some(value) = value {
+            params[key] = value;
+        }
+    }
+    params
+}
+
+/// The value, if the file says it: a default has the place of its array.
+fn said<'a, T>(array: &Array, value: &'a Spanned<T>) -> Option<&'a T> {
+    (value.place != array.place).then_some(&value.value)
+}
+
+fn initial_name(initial: Initial) -> &'static str {
+    match initial {
+        Initial::Auto => "auto",
+        Initial::Lazy => "lazy",
+        Initial::Zero => "zero",
+        Initial::AssumeClean => "assume_clean",
     }
 }
 
@@ -72,14 +102,10 @@ fn durable_members(config: &Config, array: &Array) -> Vec<String> {
         .collect()
 }
 
-fn layout(array: &Array) -> Value {
+fn layout(array: &Array) -> Option<Value> {
     match array.layout.value {
-        Layout::Plain => Value::Null,
-        Layout::Near(copies) => json!(format!("near={copies}")),
-        Layout::Parity(layout) => json!(layout.name()),
+        Layout::Plain => None,
+        Layout::Near(copies) => Some(json!(format!("near={copies}"))),
+        Layout::Parity(layout) => Some(json!(layout.name())),
     }
-}
-
-fn millis(time: std::time::Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

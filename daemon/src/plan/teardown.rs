@@ -76,7 +76,8 @@ impl Made {
                 let params = json!({ "nqn": DISCOVERY_NQN, "listen_address": listen_address });
                 ("nvmf_subsystem_remove_listener", params)
             }
-            Made::Array { name } => ("bdev_basalt_stop", json!({ "name": name })),
+            // Without durable metadata an array is not stopped and remembered: it ends, its drives stay as they are.
+            Made::Array { name } => ("bdev_basalt_delete", json!({ "name": name })),
             Made::Drive { name, closed_by } => (closed_by, json!({ "name": name })),
         }
     }

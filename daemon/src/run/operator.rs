@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use basalt_config::Colour;
@@ -56,12 +56,27 @@ pub struct Operator {
 const PHASE_TIMEOUT: Duration = Duration::from_secs(20);
 /// After this it is said what is being waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// So often a call that is under way is left for a look at `stop`.
+const LOOK_PERIOD: Duration = Duration::from_millis(200);
 
 /// What the bring-up came to.
 enum Up {
     All,
     StoppedBy(Stop),
     Failed,
+}
+
+/// What a call came to.
+enum Called {
+    Answered(Result<Value, ClientError>),
+    StoppedBy(Stop),
+}
+
+/// Whether a call is given up when the daemon is told to stop.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heed {
+    Stop,
+    Nothing,
 }
 
 impl Operator {
@@ -97,14 +112,13 @@ impl Operator {
     fn bring_up(&self, client: &mut Client, made: &mut Vec<Made>) -> Up {
         let mut uuids = BTreeMap::new();
         for step in &self.plan {
-            match self.stop.try_recv() {
-                Ok(stop) => return Up::StoppedBy(stop),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
+            if let Ok(stop) = self.stop.try_recv() {
+                return Up::StoppedBy(stop);
             }
             let params = fill(step, &uuids);
-            match client.call(step.method, &params, step.timeout) {
-                Ok(result) => learn(step, &result, &mut uuids),
-                Err(error) => {
+            match self.call(client, step.method, &params, step.timeout, &step.what, Heed::Stop) {
+                Called::Answered(Ok(result)) => learn(step, &result, &mut uuids),
+                Called::Answered(Err(error)) => {
                     // A call that ran out of time may still have made it.
                     if matches!(error, ClientError::TimedOut { .. }) {
                         made.extend(step.makes.clone());
@@ -112,11 +126,50 @@ impl Operator {
                     self.report(step, &params, &error);
                     return Up::Failed;
                 }
+                Called::StoppedBy(stop) => {
+                    made.extend(step.makes.clone());
+                    return Up::StoppedBy(stop);
+                }
             }
             made.extend(step.makes.clone());
             self.progress.done(&step.what);
         }
         Up::All
+    }
+
+    /// A call that says what it waits for when it takes long.
+    fn call(
+        &self,
+        client: &mut Client,
+        method: &str,
+        params: &Value,
+        timeout: Duration,
+        what: &str,
+        heed: Heed,
+    ) -> Called {
+        let started = Instant::now();
+        let mut told = false;
+        let mut answer = client.call(method, params, timeout.min(LOOK_PERIOD));
+        while let Err(ClientError::TimedOut { .. }) = answer {
+            let left = timeout.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return Called::Answered(Err(ClientError::TimedOut {
+                    method: method.to_owned(),
+                    after: timeout,
+                }));
+            }
+            if heed == Heed::Stop
+                && let Ok(stop) = self.stop.try_recv()
+            {
+                return Called::StoppedBy(stop);
+            }
+            if !told && started.elapsed() >= PATIENCE {
+                self.progress.notice(&format!("waiting for {what} (up to {} s more)", left.as_secs() + 1));
+                told = true;
+            }
+            answer = client.wait_for_last(method, left.min(LOOK_PERIOD));
+        }
+        Called::Answered(answer)
     }
 
     fn report(&self, step: &Step, params: &Value, error: &ClientError) {
@@ -153,20 +206,14 @@ impl Operator {
     fn take_back_one(&self, client: &mut Client, one: &Made, deadline: Instant) -> bool {
         let (method, params) = one.undo();
         let left = deadline.saturating_duration_since(Instant::now()).max(PATIENCE);
-        let answer = match client.call(method, &params, PATIENCE) {
-            Err(ClientError::TimedOut { .. }) if left > PATIENCE => {
-                self.progress.notice(&format!("waiting for {one} (up to {} s)", left.as_secs()));
-                client.wait_for_last(method, left)
-            }
-            other => other,
-        };
-        match answer {
-            Ok(_) => true,
-            Err(ClientError::Refused(refusal)) if refusal.code == NO_SUCH_DEVICE => true,
-            Err(error) => {
+        match self.call(client, method, &params, left, &format!("{one} to stop"), Heed::Nothing) {
+            Called::Answered(Ok(_)) => true,
+            Called::Answered(Err(ClientError::Refused(refusal))) if refusal.code == NO_SUCH_DEVICE => true,
+            Called::Answered(Err(error)) => {
                 self.progress.failed(&format!("{one}: {error}"));
                 false
             }
+            Called::StoppedBy(_) => unreachable!("stop is not heeded here"),
         }
     }
 }
