@@ -77,3 +77,26 @@ with_progress() {
   fi
   note "$label: done in $((SECONDS - started))s"
 }
+
+# need_cargo: a Rust toolchain, or what to type.
+need_cargo() {
+  command -v cargo >/dev/null && return 0
+  [ -x "$HOME/.cargo/bin/cargo" ] && { export PATH="$HOME/.cargo/bin:$PATH"; return 0; }
+  die "There is no Rust toolchain (cargo)." "Install one with rustup, or: apt-get install rustup && rustup default stable"
+}
+
+# huge_pages WANTED: tries to have that many free 2 MiB pages. Prints "huge" or "small"; small pages work too, for files,
+# memory and NVMe/TCP.
+huge_pages() {
+  local wanted=$1 free have
+  free=$(awk '/^HugePages_Free/{print $2}' /proc/meminfo)
+  if [ "${free:-0}" -lt "$wanted" ] && [ "$(id -u)" -eq 0 ] && [ -w /proc/sys/vm/nr_hugepages ]; then
+    have=$(cat /proc/sys/vm/nr_hugepages)
+    echo $((have + wanted - free)) >/proc/sys/vm/nr_hugepages 2>/dev/null || true
+    mountpoint -q /dev/hugepages || { mkdir -p /dev/hugepages && mount -t hugetlbfs nodev /dev/hugepages; } 2>/dev/null || true
+    free=$(awk '/^HugePages_Free/{print $2}' /proc/meminfo)
+  fi
+  if [ "${free:-0}" -ge "$wanted" ] && [ -w /dev/hugepages ]; then echo huge; return; fi
+  note "no huge pages ($free free, $wanted wanted): using ordinary memory. For more speed: echo $wanted | sudo tee /proc/sys/vm/nr_hugepages"
+  echo small
+}
