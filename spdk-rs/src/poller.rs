@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use spdk_sys as sys;
 
-use crate::thread::{ThreadId, current};
+use crate::thread::{ThreadId, current, current_has_exited, may_drop_here};
 
 /// Whether a callback found work. The reactor idles when nothing does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Poller {
         let raw = unsafe {
             sys::spdk_poller_register_named(Some(call::<F>), slot.as_ptr().cast(), period_us, name.as_ptr())
         };
-        assert!(!raw.is_null() || crate::thread::current_has_exited(), "SPDK is out of memory for a poller");
+        assert!(!raw.is_null() || current_has_exited(), "SPDK is out of memory for a poller");
         Poller { raw, slot, owner, _not_send: PhantomData }
     }
 }
@@ -106,11 +106,9 @@ extern "C" fn call<F: FnMut() -> Busy>(callback: *mut c_void) -> c_int {
 
 impl Drop for Poller {
     fn drop(&mut self) {
-        assert!(
-            current() == Some(self.owner),
-            "a poller of SPDK thread {} was dropped elsewhere",
-            self.owner
-        );
+        if !may_drop_here("a poller", self.owner) {
+            return;
+        }
         // SAFETY: on its own thread; SPDK ignores null. Once this returns the callback does not begin again.
         unsafe { sys::spdk_poller_unregister(&mut self.raw) };
         // SAFETY: freed only below or, when it is running, by `call` after that.

@@ -103,8 +103,9 @@ macro_rules! rpc_method {
                 request: *mut $crate::rpc::private::Request,
                 params: *const $crate::rpc::private::Params,
             ) {
+                let handler = $handler;
                 // SAFETY: SPDK hands over one unanswered request with its parameters.
-                unsafe { $crate::rpc::private::dispatch(request, params, $handler) }
+                unsafe { $crate::rpc::private::dispatch(request, params, handler) }
             }
             extern "C" fn register() {
                 $crate::rpc::private::register(stringify!($name), $crate::rpc::Phase::$phase, handle);
@@ -137,8 +138,9 @@ macro_rules! rpc_method_fn {
                 request: *mut $crate::rpc::private::Request,
                 params: *const $crate::rpc::private::Params,
             ) {
+                let handler = $handler;
                 // SAFETY: SPDK hands over one unanswered request with its parameters.
-                unsafe { $crate::rpc::private::dispatch(request, params, $handler) }
+                unsafe { $crate::rpc::private::dispatch(request, params, handler) }
             }
             // The list of methods has no lock; the server reads it on the app thread.
             assert!($crate::thread::on_app_thread(), "a method is registered on the app thread");

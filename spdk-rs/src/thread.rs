@@ -78,6 +78,18 @@ pub(crate) fn current_has_exited() -> bool {
     current_raw().is_some_and(|thread| unsafe { sys::spdk_thread_is_exited(thread.as_ptr()) })
 }
 
+/// For destructors: whether the caller runs on `owner`. If not it panics, and when that would be a second panic it
+/// returns false, and the caller leaks.
+pub(crate) fn may_drop_here(what: &str, owner: ThreadId) -> bool {
+    let here = current();
+    if here == Some(owner) {
+        return true;
+    }
+    assert!(std::thread::panicking(), "{what} of SPDK thread {owner} was dropped on {here:?}");
+    tracing::error!(what, %owner, "dropped on another thread in a panic, so it is leaked");
+    false
+}
+
 /// Queues `message` on a thread; a message that could not be queued comes back.
 ///
 /// # Safety

@@ -4,7 +4,7 @@ use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 
-use super::{ThreadId, current};
+use super::{ThreadId, current, may_drop_here};
 
 /// A value that may be kept anywhere, but looked at and dropped only on the SPDK thread that made it.
 ///
@@ -85,9 +85,10 @@ impl<T> Drop for ThreadBound<T> {
     /// # Panics
     /// On any other thread, and leaks the value.
     fn drop(&mut self) {
-        self.assert_here("dropped");
-        // SAFETY: dropped once, here, on its thread.
-        unsafe { ManuallyDrop::drop(&mut self.value) };
+        if may_drop_here("a value", self.owner) {
+            // SAFETY: dropped once, here, on its thread.
+            unsafe { ManuallyDrop::drop(&mut self.value) };
+        }
     }
 }
 

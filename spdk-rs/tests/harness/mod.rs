@@ -61,6 +61,10 @@ impl Process {
         Process { threads: Vec::new(), app: None, inbox, lib: Some(lib), env: Some(env) }
     }
 
+    pub fn cores(&self) -> Vec<u32> {
+        self.env.as_ref().expect("the environment").cores()
+    }
+
     pub fn app(&self) -> &ThreadHandle {
         self.app.as_ref().expect("the app thread")
     }
