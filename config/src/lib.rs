@@ -35,7 +35,7 @@ mod units;
 mod yaml;
 
 pub use address::PciAddress;
-pub use diagnostic::{CODES, Colour, Diagnostic, DiagnosticKind, Diagnostics, Note};
+pub use diagnostic::{CODES, Colour, Diagnostic, DiagnosticKind, Diagnostics, Known, Note};
 pub use load::{FILE_SIZE_MAX, load, parse};
 pub use model::{
     Array, BlockSize, Config, Consistency, Drive, DriveKind, Export, Hosts, HugePages, Idle, Initial, Layout,

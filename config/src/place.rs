@@ -67,17 +67,16 @@ impl<T: Eq> Eq for Spanned<T> {}
 /// The text of one file, split into lines that places share.
 pub(crate) struct Source {
     file: Arc<str>,
-    lines: Vec<Arc<str>>,
+    /// Each with its length in characters, without blanks at its end.
+    lines: Vec<(Arc<str>, usize)>,
 }
 
 impl Source {
     /// Splits at the line breaks of YAML 1.2: LF, CR LF and CR.
     pub(crate) fn new(file: &str, text: &str) -> Self {
         let unix = text.replace("\r\n", "\n").replace('\r', "\n");
-        let mut lines: Vec<Arc<str>> = unix.split('\n').map(Arc::from).collect();
-        if lines.len() > 1 && lines.last().is_some_and(|line| line.is_empty()) {
-            lines.pop();
-        }
+        let text = unix.strip_suffix('\n').unwrap_or(&unix);
+        let lines = text.split('\n').map(|line| (Arc::from(line), line.trim_end().chars().count())).collect();
         Self { file: Arc::from(file), lines }
     }
 
@@ -86,8 +85,7 @@ impl Source {
     pub(crate) fn place(&self, line: usize, column: usize, width: usize) -> Place {
         let last = self.lines.len();
         let (line, column) = if line > last { (last, usize::MAX) } else { (line.max(1), column.max(1)) };
-        let line_text = self.lines[line - 1].clone();
-        let length = line_text.trim_end().chars().count();
+        let (line_text, length) = self.lines[line - 1].clone();
         let column = column.min(length + 1);
         let width = width.min((length + 1).saturating_sub(column)).max(1);
         Place { file: self.file.clone(), line, column, width, line_text }

@@ -244,17 +244,35 @@ impl<'a> Builder<'a> {
 }
 
 fn syntax(error: &ScanError, source: &Source) -> Refusal {
-    let place = source.place(error.marker().line(), error.marker().col() + 1, 1);
-    let kind = match error.kind() {
+    let (line, column) = (error.marker().line(), error.marker().col() + 1);
+    let place = source.place(line, column, 1);
+    let (reason, remedy) = match error.kind() {
         ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation
         | ErrorKind::TabInIndentation
         | ErrorKind::TabInPlainScalar
-        | ErrorKind::TabAtBlockScalarStart => DiagnosticKind::TabIndent,
-        ErrorKind::RecursionLimitExceeded => DiagnosticKind::NestedTooDeep { limit: DEPTH_MAX },
-        kind => DiagnosticKind::Syntax { reason: kind.to_string(), remedy: syntax_remedy(kind) },
+        | ErrorKind::TabAtBlockScalarStart => {
+            let tab = place.line_text.chars().position(|c| c == '\t').map_or(column, |at| at + 1);
+            return refusal(DiagnosticKind::TabIndent, source.place(line, tab, 1));
+        }
+        ErrorKind::RecursionLimitExceeded => {
+            return refusal(DiagnosticKind::NestedTooDeep { limit: DEPTH_MAX }, place);
+        }
+        kind => (syntax_reason(kind), syntax_remedy(kind)),
     };
-    refusal(kind, place)
+    refusal(DiagnosticKind::Syntax { reason, remedy }, place)
+}
+
+/// The parser's own words, unless they name what only a parser knows.
+fn syntax_reason(kind: &ErrorKind) -> String {
+    match kind {
+        ErrorKind::BlockEntryInFlowCollection => "a `[` or `{` above is still open".into(),
+        ErrorKind::ExpectedBlockSequenceEntry
+        | ErrorKind::ExpectedBlockMappingKey
+        | ErrorKind::InvalidIndentation => "the indentation fits none of the lines above".into(),
+        ErrorKind::MappingValueNotAllowed => "a `:` cannot stand here".into(),
+        other => other.to_string(),
+    }
 }
 
 fn refusal(kind: DiagnosticKind, place: Place) -> Refusal {
@@ -272,6 +290,7 @@ fn syntax_remedy(kind: &ErrorKind) -> &'static str {
         | ErrorKind::UnexpectedEofImplicitFlowMapping
         | ErrorKind::UnclosedFlowCollection { .. }
         | ErrorKind::MisplacedFlowCollectionEnd
+        | ErrorKind::BlockEntryInFlowCollection
         | ErrorKind::MismatchedFlowCollectionEnd { .. } => "close each `[` with `]` and each `{` with `}`",
         ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::ExpectedFlowSequenceSeparator => {
             "put a `,` between two items, and close each `[` with `]` and each `{` with `}`"

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::diagnostic::{DiagnosticKind, Findings, nearest};
+use crate::diagnostic::{DiagnosticKind, Findings};
 use crate::order::{NameAt, post_order};
 use crate::{Array, Config, Place, Spanned};
 
@@ -58,15 +58,10 @@ fn spares(config: &Config, used: &Used<'_>, findings: &mut Findings) {
     }
 }
 
-/// Syncs wait for arrays that exist, and not in a loop.
+/// Syncs wait for each array once, and not in a loop.
 fn after(config: &Config, findings: &mut Findings) {
-    let names: Vec<&str> = config.arrays.iter().map(|array| array.name.as_str()).collect();
     for array in &config.arrays {
         twice(&array.sync.after, |name| DiagnosticKind::AfterTwice { name }, findings);
-        for name in array.sync.after.iter().filter(|name| !names.contains(&name.as_str())) {
-            let near = nearest(name, names.iter().copied());
-            findings.refuse(&name.place, DiagnosticKind::AfterUnknown { name: name.value.clone(), near });
-        }
     }
     let order = post_order(
         &config.arrays,

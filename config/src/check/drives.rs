@@ -1,6 +1,7 @@
 //! Drives that are one and the same, that lie over one another in a loop, that are used past a faulty one.
 
 use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
 
 use crate::diagnostic::{DiagnosticKind, Findings};
 use crate::order::{NameAt, post_order};
@@ -30,22 +31,25 @@ fn same(config: &Config, findings: &mut Findings) {
 /// What a drive is in the world outside; none for one that is made anew.
 fn identity(kind: &DriveKind) -> Option<(&'static str, String)> {
     match kind {
-        DriveKind::File { path, .. } => {
-            Some(("file", format!("file {}", path.components().as_path().display())))
-        }
+        DriveKind::File { path, .. } => Some(("file", format!("file {}", plain(path).display()))),
         DriveKind::Bdev(name) => Some(("bdev", format!("bdev {}", name.value))),
         DriveKind::Nvme { transport, namespace } => {
             let controller = match &transport.value {
                 NvmeTransport::Pcie(address) => format!("pcie {address}"),
                 NvmeTransport::Tcp { address, nqn } => format!("tcp {address} {nqn}"),
                 NvmeTransport::VfioUser(path) => {
-                    format!("vfio-user {}", path.components().as_path().display())
+                    format!("vfio-user {}", plain(path).display())
                 }
             };
             Some(("NVMe namespace", format!("{controller} {}", namespace.value)))
         }
         DriveKind::Memory { .. } | DriveKind::Faulty { .. } => None,
     }
+}
+
+/// The path without its `.` parts. Links are not followed: that takes I/O, and is for who opens the file.
+fn plain(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
 }
 
 fn loops(config: &Config, findings: &mut Findings) {

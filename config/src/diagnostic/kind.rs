@@ -8,6 +8,15 @@ use thiserror::Error;
 use crate::units::show_duration;
 use crate::{BlockSize, Bytes, Consistency, Level, NqnError, RateBytesPerS};
 
+/// The names that could have been meant by an unknown one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The only one that is close.
+    pub near: Option<String>,
+    /// Some that would do.
+    pub choices: Vec<String>,
+}
+
 /// What is wrong.
 ///
 /// Fields named `near` hold the known name that is closest to an unknown one, if any is close.
@@ -70,9 +79,9 @@ pub enum DiagnosticKind {
 
     // ---- units
     #[error("`{text}` is not a size")]
-    SizeInvalid { text: String, guess: Option<String> },
-    #[error("`{text}` is more than 8 EiB, or more per second")]
-    SizeOverflow { text: String },
+    SizeInvalid { key: &'static str, text: String, guess: Option<String> },
+    #[error("`{text}` is too much: a size or rate is less than 8 EiB")]
+    SizeOverflow { key: &'static str, text: String, max: &'static str },
     #[error("`{key}` is zero")]
     SizeZero { key: &'static str, example: &'static str },
     #[error("`{key}` is {size}, which is not within {min} to {max}")]
@@ -82,11 +91,11 @@ pub enum DiagnosticKind {
     #[error("`{key}` is {size}, which is not a power of two")]
     SizeNotPowerOfTwo { key: &'static str, size: Bytes },
     #[error("`{text}` is not a rate")]
-    RateInvalid { text: String, guess: Option<String> },
+    RateInvalid { key: &'static str, text: String, guess: Option<String> },
     #[error("`max_rate` is zero: no sync would ever finish")]
     RateZero,
     #[error("`{text}` is not a duration")]
-    DurationInvalid { text: String, guess: Option<String> },
+    DurationInvalid { key: &'static str, text: String, guess: Option<String> },
     #[error("`{key}` is {}, which is not within {} to {}", show_duration(*value), show_duration(*min), show_duration(*max))]
     DurationOutOfRange { key: &'static str, value: Duration, min: Duration, max: Duration },
 
@@ -118,7 +127,7 @@ pub enum DiagnosticKind {
     #[error("`{text}` is not an address: {reason}")]
     AddressInvalid { text: String, reason: &'static str, example: String },
     #[error("there is no drive `{name}` to lie over")]
-    OverUnknown { name: String, near: Option<String> },
+    OverUnknown { name: String, known: Known },
     #[error("the drives lie over one another in a loop: {}", show_chain(chain))]
     OverLoop { chain: Vec<String> },
     #[error("`{drive}` lies under the faulty drive `{by}`, so nothing else can use it")]
@@ -133,12 +142,12 @@ pub enum DiagnosticKind {
     MembersTooMany { max: usize, found: usize },
     #[error("all members are missing")]
     MembersAllMissing,
-    #[error("{missing} missing: {level} cannot do without {}", these(*missing))]
+    #[error("without {}, {level} does not have all its data", these(*missing))]
     MembersMissingTooMany { level: Level, missing: usize },
     #[error("`{name}` is a member of this array already")]
     MemberTwice { name: String },
     #[error("there is no drive or array `{name}`")]
-    MemberUnknown { name: String, near: Option<String> },
+    MemberUnknown { name: String, known: Known },
     #[error("`{name}` is a member of the array `{other}` already")]
     MemberOfTwoArrays { name: String, other: String },
     #[error("`{name}` is a spare of `{array}`, but it is a member of `{member_of}`")]
@@ -146,7 +155,7 @@ pub enum DiagnosticKind {
     #[error("the arrays are members of one another in a loop: {}", show_chain(chain))]
     ArrayLoop { chain: Vec<String> },
     #[error("there is no drive `{name}` to be a spare")]
-    SpareUnknown { name: String, near: Option<String>, is_array: bool },
+    SpareUnknown { name: String, known: Known, is_array: bool },
     #[error("`{name}` is a spare of this array already")]
     SpareTwice { name: String },
     #[error("{level} has no redundancy, so a spare can never take a member's place")]
@@ -166,7 +175,7 @@ pub enum DiagnosticKind {
     #[error("`min_rate` is {min}, more than `max_rate`, which is {max}")]
     RatesCrossed { min: RateBytesPerS, max: RateBytesPerS },
     #[error("there is no array `{name}` to come after")]
-    AfterUnknown { name: String, near: Option<String> },
+    AfterUnknown { name: String, known: Known },
     #[error("`{name}` stands in this list already")]
     AfterTwice { name: String },
     #[error("the arrays wait for one another in a loop: {}", show_chain(chain))]
@@ -182,7 +191,7 @@ pub enum DiagnosticKind {
     #[error("the host `{nqn}` is listed twice")]
     HostTwice { nqn: String },
     #[error("there is no array `{name}`")]
-    NamespaceUnknown { name: String, near: Option<String>, is_drive: bool },
+    NamespaceUnknown { name: String, known: Known, is_drive: bool },
     #[error("the array `{name}` is exported already")]
     NamespaceTwice { name: String },
     #[error(
@@ -192,10 +201,14 @@ pub enum DiagnosticKind {
 }
 
 fn show_chain(chain: &[String]) -> String {
-    let quoted: Vec<_> = chain.iter().map(|name| format!("`{name}`")).collect();
-    quoted.join(" -> ")
+    const SHOWN_MAX: usize = 8;
+    let mut shown: Vec<_> = chain.iter().map(|name| format!("`{name}`")).collect();
+    if shown.len() > SHOWN_MAX {
+        shown.splice(SHOWN_MAX / 2..shown.len() - SHOWN_MAX / 2, ["...".to_owned()]);
+    }
+    shown.join(" -> ")
 }
 
-fn these(count: usize) -> &'static str {
-    if count == 1 { "it" } else { "them" }
+fn these(count: usize) -> String {
+    if count == 1 { "this member".into() } else { format!("these {count} members") }
 }

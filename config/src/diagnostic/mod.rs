@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use codes::CODES;
-pub use kind::DiagnosticKind;
+pub use kind::{DiagnosticKind, Known};
 pub use render::Colour;
 pub(crate) use suggest::nearest;
 
@@ -82,6 +82,15 @@ impl Findings {
     /// `kind` is wrong at `place`.
     pub(crate) fn refuse(&mut self, place: &Place, kind: DiagnosticKind) {
         self.push(Diagnostic { kind, place: Some(place.clone()), notes: Vec::new() });
+    }
+
+    /// Like [`Findings::refuse`], for a kind that takes a search to make: none is made once the list is full.
+    pub(crate) fn refuse_after_search(&mut self, place: &Place, kind: impl FnOnce() -> DiagnosticKind) {
+        if self.list.len() < Diagnostics::LIST_MAX {
+            self.refuse(place, kind());
+        } else {
+            self.left_out += 1;
+        }
     }
 
     /// `kind` is wrong at `place`, and `there` is the other place that belongs to it.

@@ -1,6 +1,8 @@
 //! What to type instead, for each kind: one table.
 
 use super::DiagnosticKind;
+use super::kind::Known;
+use crate::names::usable_name;
 use crate::units::show_duration;
 use crate::{Bytes, Level, Runtime};
 
@@ -29,7 +31,7 @@ impl DiagnosticKind {
             Self::TooManyValues { .. } => "write fewer aliases of large values".into(),
             Self::TagRefused { tag } => format!("remove `{tag}`; to force text, quote the value"),
             Self::MergeKey => "write the keys out in each item; an alias can stand for one value".into(),
-            Self::KeyNotText { .. } => "write `key: value`; a value in brackets or braces stands behind its key".into(),
+            Self::KeyNotText { .. } => "a key stands without brackets and braces, before its value: `key: value`".into(),
 
             // ---- shape and names
             Self::KeyUnknown { near: Some(near), .. } => format!("did you mean `{near}`?"),
@@ -43,10 +45,10 @@ impl DiagnosticKind {
             }
             Self::ValueUnknown { allowed, .. } => format!("allowed: {}", listed(allowed)),
             Self::ListEmpty { example, .. } => format!("write `{example}`"),
-            Self::NumberOutOfRange { key, min, max, .. } => format!("write a number from {min} to {max}: `{key}: {min}`"),
+            Self::NumberOutOfRange { min, max, .. } => format!("a number from {min} to {max}"),
             Self::NameInvalid { usable: Some(usable), .. } => format!("{NAME_RULE}: `name: {usable}`"),
             Self::NameInvalid { .. } => NAME_RULE.into(),
-            Self::NameReserved => "choose another name".into(),
+            Self::NameReserved => "choose another name, say `name: missing-0`".into(),
             Self::NameTwice { name } => {
                 format!("drives and arrays share their names: rename one of them, say to `{name}-2`")
             }
@@ -56,8 +58,8 @@ impl DiagnosticKind {
             }
 
             // ---- units
-            Self::SizeInvalid { guess, .. } => guessed(guess, "a whole number and one of B, KiB, MiB, GiB, TiB: `64KiB`"),
-            Self::SizeOverflow { .. } => "write less: the largest is `8388607TiB`".into(),
+            Self::SizeInvalid { key, guess, .. } => guessed(key, guess, "a whole number and one of B, KiB, MiB, GiB, TiB: `64KiB`"),
+            Self::SizeOverflow { key, max, .. } => format!("write `{key}: {max}` or less"),
             Self::SizeZero { example, .. } => format!("write `{example}`"),
             Self::SizeOutOfRange { key, size, min, max } => {
                 format!("write `{key}: {}`", if size < min { min } else { max })
@@ -70,11 +72,9 @@ impl DiagnosticKind {
                 let above = size.get().checked_next_power_of_two();
                 alternatives(key, above.map(|above| above / 2), above)
             }
-            Self::RateInvalid { guess, .. } => {
-                guessed(guess, "a whole number and one of KiB/s, MiB/s, GiB/s, TiB/s: `50MiB/s`")
-            }
+            Self::RateInvalid { key, guess, .. } => guessed(key, guess, "a whole number and one of KiB/s, MiB/s, GiB/s, TiB/s: `50MiB/s`"),
             Self::RateZero => "write `max_rate: unlimited`, or pause the sync instead".into(),
-            Self::DurationInvalid { guess, .. } => guessed(guess, "a whole number and one of us, ms, s, min, h: `30s`"),
+            Self::DurationInvalid { key, guess, .. } => guessed(key, guess, "a whole number and one of us, ms, s, min, h: `30s`"),
             Self::DurationOutOfRange { key, value, min, max } => {
                 format!("write `{key}: {}`", show_duration(*if value < min { min } else { max }))
             }
@@ -93,7 +93,7 @@ impl DiagnosticKind {
                 "write domain:bus:device.function in quotes, as `lspci -D` prints it: `pcie: \"0000:5e:00.0\"`".into()
             }
             Self::AddressInvalid { example, .. } => format!("write `{example}`"),
-            Self::OverUnknown { near, .. } => meant(near, "name a drive of this file"),
+            Self::OverUnknown { known, .. } => meant(known, "a drive"),
             Self::OverLoop { .. } => "let one of them lie over a drive that is not faulty".into(),
             Self::DriveCovered { by, .. } => format!("use `{by}` here"),
             Self::DriveSame { what, .. } => format!("name another {what}, or remove one of the two drives"),
@@ -104,14 +104,14 @@ impl DiagnosticKind {
             }
             Self::MembersTooMany { max, .. } => format!("list at most {max}; make several arrays and put one over them"),
             Self::MembersAllMissing => "name the drives that are there".into(),
-            Self::MembersMissingTooMany { .. } => "name drives in place of `missing`".into(),
-            Self::MemberTwice { .. } => "name another drive: two copies on one drive are none".into(),
-            Self::MemberUnknown { near, .. } => meant(near, "name a drive or array of this file, or `missing`"),
+            Self::MembersMissingTooMany { .. } => "name a drive in place of `missing`".into(),
+            Self::MemberTwice { .. } => "name another drive: one drive cannot fill two slots".into(),
+            Self::MemberUnknown { known, .. } => meant(known, "a drive or array"),
             Self::MemberOfTwoArrays { .. } => "name another drive: a drive belongs to one array".into(),
             Self::MemberAndSpare { name, .. } => format!("remove `{name}` from `spares`, or from `members`"),
             Self::ArrayLoop { .. } => "an array lies over drives in the end: replace one of these members by a drive".into(),
             Self::SpareUnknown { is_array: true, .. } => "name a drive: an array cannot be a spare".into(),
-            Self::SpareUnknown { near, .. } => meant(near, "name a drive of this file"),
+            Self::SpareUnknown { known, .. } => meant(known, "a drive"),
             Self::SpareTwice { .. } => "list each spare once".into(),
             Self::SparesUseless { .. } => "remove `spares`, or choose a level with redundancy".into(),
             Self::LayoutInvalid { near: Some(near), .. } => format!("did you mean `layout: {near}`?"),
@@ -126,13 +126,14 @@ impl DiagnosticKind {
             Self::ConsistencyRefused { allowed, .. } => format!("write {}", choices("consistency", allowed)),
             Self::ConsistencyHomeless { .. } => "write `consistency: none` or `metadata: drives`".into(),
             Self::RatesCrossed { max, .. } => format!("write `min_rate: {max}` or less"),
-            Self::AfterUnknown { near, .. } => meant(near, "name an array of this file"),
+            Self::AfterUnknown { known, .. } => meant(known, "an array"),
             Self::AfterTwice { .. } => "list each array once".into(),
             Self::AfterLoop { .. } => "remove one of these names from its `after`".into(),
 
             // ---- exports
-            Self::NqnInvalid { .. } => {
-                "write `nqn.YYYY-MM.REVERSE.DOMAIN:NAME`, say `nqn.2026-11.io.basalt:data`".into()
+            Self::NqnInvalid { text, .. } => {
+                let name = text.rsplit(':').next().and_then(usable_name).unwrap_or_else(|| "data".into());
+                format!("write `nqn.2026-11.io.basalt:{name}`, or another date, reverse domain and name")
             }
             Self::NqnTwice { nqn } => format!("rename one of them, say to `{nqn}-2`, or put the namespaces into one export"),
             Self::ListenTwice { .. } => "list each address once".into(),
@@ -140,7 +141,7 @@ impl DiagnosticKind {
             Self::NamespaceUnknown { is_drive: true, name, .. } => {
                 format!("only arrays are exported: make one of it, say `level: concat` with `members: [{name}]`")
             }
-            Self::NamespaceUnknown { near, .. } => meant(near, "name an array of this file"),
+            Self::NamespaceUnknown { known, .. } => meant(known, "an array"),
             Self::NamespaceTwice { .. } => "export an array once: two names for it would confuse its hosts".into(),
             Self::NamespaceIsMember { member_of, .. } => format!("export `{member_of}` instead"),
         }
@@ -159,17 +160,22 @@ fn choices(key: &str, allowed: &[&'static str]) -> String {
     choices.join(" or ")
 }
 
-fn guessed(guess: &Option<String>, form: &str) -> String {
+fn guessed(key: &str, guess: &Option<String>, form: &str) -> String {
     match guess {
-        Some(guess) => format!("write `{guess}`"),
-        None => format!("write {form}"),
+        Some(guess) => format!("write `{key}: {guess}`"),
+        None => format!("it takes {form}"),
     }
 }
 
-fn meant(near: &Option<String>, otherwise: &str) -> String {
-    match near {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => otherwise.to_owned(),
+/// `wanted` is what the name should be the name of.
+fn meant(known: &Known, wanted: &str) -> String {
+    match known {
+        Known { near: Some(near), .. } => format!("did you mean `{near}`?"),
+        Known { choices, .. } if choices.is_empty() => format!("describe it in this file first, as {wanted}"),
+        Known { choices, .. } => {
+            let choices: Vec<_> = choices.iter().map(|name| format!("`{name}`")).collect();
+            format!("name {wanted} of this file: {}", choices.join(", "))
+        }
     }
 }
 

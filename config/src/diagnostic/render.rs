@@ -132,7 +132,7 @@ fn window(place: &Place) -> (String, usize, usize) {
 fn visible(text: &str) -> String {
     text.chars()
         .map(|c| match c {
-            '\t' => ' ',
+            '\t' => '→',
             c if c.is_control() || is_direction_mark(c) => char::REPLACEMENT_CHARACTER,
             c => c,
         })

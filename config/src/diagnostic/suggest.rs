@@ -5,19 +5,23 @@ const TEXT_CHARS_MAX: usize = 64;
 /// Above so many known names none is looked for: an error message is not worth the time.
 const KNOWN_MAX: usize = 1000;
 
-/// The name among `known` that `text` most probably was to be, if one is close enough: at most a third of its
-/// characters differ.
+/// The one name among `known` that `text` most probably was to be: at most a third of its characters differ, and no
+/// other name is as close.
 pub(crate) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let text: Vec<char> = text.to_lowercase().chars().take(TEXT_CHARS_MAX + 1).collect();
     if text.len() > TEXT_CHARS_MAX {
         return None;
     }
-    let (distance, best) = known
+    let mut ranked: Vec<_> = known
         .into_iter()
         .take(KNOWN_MAX)
         .map(|name| (distance(&text, &name.to_lowercase().chars().collect::<Vec<_>>()), name))
-        .min_by_key(|(distance, _)| *distance)?;
-    (distance <= best.chars().count().div_ceil(3)).then(|| best.to_owned())
+        .collect();
+    ranked.sort_unstable();
+    let (distance, best) = *ranked.first()?;
+    let is_close = distance <= best.chars().count().div_ceil(3);
+    let is_only = ranked.get(1).is_none_or(|(other, _)| *other > distance);
+    (is_close && is_only).then(|| best.to_owned())
 }
 
 /// Edit distance in which swapping two neighbours counts as one step (optimal string alignment).
@@ -59,5 +63,11 @@ mod tests {
         assert_eq!(nearest("", KEYS), None);
         assert_eq!(nearest(&"members".repeat(20), KEYS), None);
         assert_eq!(nearest("members", []), None);
+    }
+
+    #[test]
+    fn nothing_is_guessed_between_two() {
+        assert_eq!(nearest("raid7", ["raid0", "raid1"]), None);
+        assert_eq!(nearest("d9", ["d0", "d1"]), None);
     }
 }

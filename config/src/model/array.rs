@@ -195,7 +195,60 @@ pub struct Sync {
     pub after: Vec<Spanned<String>>,
 }
 
+impl ParityLayout {
+    /// All of them: those that raid5 has come first.
+    pub(crate) const ALL: [Self; 14] = [
+        Self::LeftSymmetric,
+        Self::LeftAsymmetric,
+        Self::RightSymmetric,
+        Self::RightAsymmetric,
+        Self::ParityFirst,
+        Self::ParityLast,
+        Self::DdfZeroRestart,
+        Self::DdfNRestart,
+        Self::DdfNContinue,
+        Self::LeftSymmetric6,
+        Self::LeftAsymmetric6,
+        Self::RightSymmetric6,
+        Self::RightAsymmetric6,
+        Self::ParityFirst6,
+    ];
+
+    /// Those of `level`.
+    pub(crate) fn of(level: Level) -> &'static [Self] {
+        match level {
+            Level::Raid5 => &Self::ALL[..6],
+            Level::Raid6 => &Self::ALL,
+            Level::Concat | Level::Raid0 | Level::Raid1 | Level::Raid10 => &[],
+        }
+    }
+
+    /// md's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LeftAsymmetric => "left-asymmetric",
+            Self::RightAsymmetric => "right-asymmetric",
+            Self::LeftSymmetric => "left-symmetric",
+            Self::RightSymmetric => "right-symmetric",
+            Self::ParityFirst => "parity-first",
+            Self::ParityLast => "parity-last",
+            Self::DdfZeroRestart => "ddf-zero-restart",
+            Self::DdfNRestart => "ddf-N-restart",
+            Self::DdfNContinue => "ddf-N-continue",
+            Self::LeftAsymmetric6 => "left-asymmetric-6",
+            Self::RightAsymmetric6 => "right-asymmetric-6",
+            Self::LeftSymmetric6 => "left-symmetric-6",
+            Self::RightSymmetric6 => "right-symmetric-6",
+            Self::ParityFirst6 => "parity-first-6",
+        }
+    }
+}
+
 impl Level {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Concat, Self::Raid0, Self::Raid1, Self::Raid10, Self::Raid5, Self::Raid6];
+
     /// Its name in the file.
     pub const fn name(self) -> &'static str {
         match self {
@@ -262,8 +315,8 @@ impl Member {
 }
 
 impl Array {
-    /// Most slots of an array.
-    pub const MEMBERS_MAX: usize = 255;
+    /// Most slots of an array: `raid` keeps sets of slots in 32 bits.
+    pub const MEMBERS_MAX: usize = 32;
 
     /// The names of the arrays among its members.
     pub(crate) fn member_arrays(&self) -> impl Iterator<Item = NameAt<'_>> {

@@ -11,7 +11,7 @@ use crate::{
 
 use super::field::Field;
 use super::fields::{Fields, Owner};
-use super::{Context, name};
+use super::{Context, name, own_name};
 
 const ARRAY: Owner = Owner {
     what: "an array",
@@ -48,38 +48,10 @@ const SYNC: Owner = Owner {
     ],
 };
 
-const LEVELS: [(&str, Level); 6] = [
-    ("concat", Level::Concat),
-    ("raid0", Level::Raid0),
-    ("raid1", Level::Raid1),
-    ("raid10", Level::Raid10),
-    ("raid5", Level::Raid5),
-    ("raid6", Level::Raid6),
-];
-
-/// md's names; raid5 has the first six.
-const PARITY_LAYOUTS: [(&str, ParityLayout); 14] = [
-    ("left-symmetric", ParityLayout::LeftSymmetric),
-    ("left-asymmetric", ParityLayout::LeftAsymmetric),
-    ("right-symmetric", ParityLayout::RightSymmetric),
-    ("right-asymmetric", ParityLayout::RightAsymmetric),
-    ("parity-first", ParityLayout::ParityFirst),
-    ("parity-last", ParityLayout::ParityLast),
-    ("ddf-zero-restart", ParityLayout::DdfZeroRestart),
-    ("ddf-N-restart", ParityLayout::DdfNRestart),
-    ("ddf-N-continue", ParityLayout::DdfNContinue),
-    ("left-symmetric-6", ParityLayout::LeftSymmetric6),
-    ("left-asymmetric-6", ParityLayout::LeftAsymmetric6),
-    ("right-symmetric-6", ParityLayout::RightSymmetric6),
-    ("right-asymmetric-6", ParityLayout::RightAsymmetric6),
-    ("parity-first-6", ParityLayout::ParityFirst6),
-];
-const RAID5_LAYOUTS: usize = 6;
-
 const CHUNK_DEFAULT: Bytes = Bytes::kib(64);
 const CHUNK_PARITY_MIN: Bytes = Bytes::kib(4);
 const CHUNK_PARITY_MAX: Bytes = Bytes::mib(4);
-const CHUNK_MIN: Bytes = Bytes(512);
+const CHUNK_MIN: Bytes = Bytes::kib(1);
 const CHUNK_MAX: Bytes = Bytes::mib(64);
 const REGION_MIN: Bytes = Bytes::kib(64);
 const REGION_MAX: Bytes = Bytes::gib(1024);
@@ -95,15 +67,19 @@ const HOST_P99_MAX: Duration = Duration::from_secs(10);
 pub(super) fn read(item: Field<'_>, cx: &Context<'_>, findings: &mut Findings) -> Option<Array> {
     let fields = Fields::open(item, &ARRAY, findings)?;
     let here = fields.place;
+    let own = own_name(&fields);
     let name = name(&fields, cx, findings);
-    let level = fields.required("level", findings).and_then(|field| field.one_of(&LEVELS, findings));
-    let members = fields.required("members", findings).and_then(|field| members(field, cx, findings));
+    let level = fields
+        .required("level", findings)
+        .and_then(|field| field.one_of(&Level::ALL.map(|l| (l.name(), l)), findings));
+    let members = fields.required("members", findings).and_then(|field| members(field, own, cx, findings));
     let spares = fields.get("spares").and_then(|field| field.list_of(findings, |item, f| spare(item, cx, f)));
+    let spares = spares.unwrap_or_default();
     let behaviour = Behaviour::read(&fields, findings);
-    let sync = sync(&fields, findings);
+    let sync = sync(&fields, cx, findings);
     let level = level?;
     let shape = Shape::read(&fields, *level, behaviour.metadata.value, findings);
-    if let Some(field) = fields.get("spares").filter(|_| !level.is_redundant()) {
+    if let Some(field) = fields.get("spares").filter(|_| !level.is_redundant() && !spares.is_empty()) {
         findings.refuse(field.key_place, DiagnosticKind::SparesUseless { level: *level });
     }
     Some(Array {
@@ -111,7 +87,7 @@ pub(super) fn read(item: Field<'_>, cx: &Context<'_>, findings: &mut Findings) -
         name: name?,
         level,
         members: members?,
-        spares: spares.unwrap_or_default(),
+        spares,
         chunk: shape.chunk,
         layout: shape.layout,
         consistency: shape.consistency,
@@ -129,10 +105,11 @@ pub(super) fn read(item: Field<'_>, cx: &Context<'_>, findings: &mut Findings) -
 
 fn members(
     field: Field<'_>,
+    own: &str,
     cx: &Context<'_>,
     findings: &mut Findings,
 ) -> Option<Spanned<Vec<Spanned<Member>>>> {
-    let members = field.filled_list_of(findings, |item, findings| member(item, cx, findings))?;
+    let members = field.filled_list_of(findings, |item, findings| member(item, own, cx, findings))?;
     if members.len() > Array::MEMBERS_MAX {
         let kind = DiagnosticKind::MembersTooMany { max: Array::MEMBERS_MAX, found: members.len() };
         findings.refuse(&field.node.place, kind);
@@ -141,15 +118,17 @@ fn members(
     Some(Spanned::new(members, &field.node.place))
 }
 
-fn member(item: Field<'_>, cx: &Context<'_>, findings: &mut Findings) -> Option<Spanned<Member>> {
+fn member(item: Field<'_>, own: &str, cx: &Context<'_>, findings: &mut Findings) -> Option<Spanned<Member>> {
     let name = item.text(findings)?;
     let member = match cx.names.get(&name) {
         _ if name.value == MISSING => Member::Missing,
         Some(Named::Drive) => Member::Drive(name.value.clone()),
         Some(Named::Array) => Member::Array(name.value.clone()),
         None => {
-            let near = cx.names.nearest(&name, &[Named::Drive, Named::Array]);
-            findings.refuse(&name.place, DiagnosticKind::MemberUnknown { name: name.value.clone(), near });
+            findings.refuse_after_search(&name.place, || DiagnosticKind::MemberUnknown {
+                name: name.value.clone(),
+                known: cx.names.free_beside(&name, &[Named::Drive, Named::Array], own),
+            });
             return None;
         }
     };
@@ -162,9 +141,12 @@ fn spare(item: Field<'_>, cx: &Context<'_>, findings: &mut Findings) -> Option<S
     if named == Some(Named::Drive) {
         return Some(name);
     }
-    let near = cx.names.nearest(&name, &[Named::Drive]);
     let is_array = named == Some(Named::Array);
-    findings.refuse(&name.place, DiagnosticKind::SpareUnknown { name: name.value.clone(), near, is_array });
+    findings.refuse_after_search(&name.place, || DiagnosticKind::SpareUnknown {
+        name: name.value.clone(),
+        known: cx.names.free_beside(&name, &[Named::Drive], ""),
+        is_array,
+    });
     None
 }
 
@@ -223,19 +205,15 @@ fn layout(fields: &Fields<'_>, level: Level, findings: &mut Findings) -> Spanned
 
 fn written_layout(field: Field<'_>, level: Level, findings: &mut Findings) -> Option<Spanned<Layout>> {
     let text = field.text(findings)?;
-    let known = match level {
-        Level::Raid6 => &PARITY_LAYOUTS[..],
-        Level::Raid5 => &PARITY_LAYOUTS[..RAID5_LAYOUTS],
-        _ => &[],
-    };
+    let known = ParityLayout::of(level);
     let layout = match text.strip_prefix("near=") {
         Some(copies) if level == Level::Raid10 => {
             copies.parse().ok().filter(|copies| *copies >= 2).map(Layout::Near)
         }
-        _ => known.iter().find(|(word, _)| *word == text.value).map(|(_, layout)| Layout::Parity(*layout)),
+        _ => known.iter().find(|layout| layout.name() == text.value).map(|layout| Layout::Parity(*layout)),
     };
     if layout.is_none() {
-        let allowed: Vec<_> = known.iter().map(|(word, _)| *word).collect();
+        let allowed: Vec<_> = known.iter().map(|layout| layout.name()).collect();
         let near = nearest(&text, allowed.iter().copied());
         findings.refuse(
             &text.place,
@@ -339,7 +317,7 @@ fn max_errors(fields: &Fields<'_>, findings: &mut Findings) -> MaxErrors {
     MaxErrors { read: count("read", 20), write: count("write", 1) }
 }
 
-fn sync(fields: &Fields<'_>, findings: &mut Findings) -> Sync {
+fn sync(fields: &Fields<'_>, cx: &Context<'_>, findings: &mut Findings) -> Sync {
     let section = fields.get("sync");
     let inner = section.and_then(|section| Fields::open(section, &SYNC, findings));
     let get = |key| inner.as_ref().and_then(|inner| inner.get(key));
@@ -347,7 +325,9 @@ fn sync(fields: &Fields<'_>, findings: &mut Findings) -> Sync {
     let max_rate =
         get("max_rate").filter(|field| !field.is_word("unlimited")).and_then(|field| field.rate(findings));
     let host_p99 = get("host_p99").and_then(|field| field.duration(HOST_P99_MIN, HOST_P99_MAX, findings));
-    let after = get("after").and_then(|field| field.list_of(findings, |item, findings| item.text(findings)));
+    let after = get("after").and_then(|field| {
+        field.list_of(findings, |item, findings| after(item, own_name(fields), cx, findings))
+    });
     let min_is_written = min_rate.is_some();
     let mut min_rate = min_rate.unwrap_or(Spanned::new(RateBytesPerS(50 << 20), fields.place));
     match &max_rate {
@@ -366,4 +346,16 @@ fn sync(fields: &Fields<'_>, findings: &mut Findings) -> Sync {
         host_p99: host_p99.unwrap_or(Spanned::new(Duration::from_millis(2), fields.place)),
         after: after.unwrap_or_default(),
     }
+}
+
+fn after(item: Field<'_>, own: &str, cx: &Context<'_>, findings: &mut Findings) -> Option<Spanned<String>> {
+    let name = item.text(findings)?;
+    if cx.names.get(&name) == Some(Named::Array) {
+        return Some(name);
+    }
+    findings.refuse_after_search(&name.place, || DiagnosticKind::AfterUnknown {
+        name: name.value.clone(),
+        known: cx.names.array_beside(&name, own),
+    });
+    None
 }

@@ -6,7 +6,7 @@ use crate::{BlockSize, Bytes, Drive, DriveKind, Nqn, NvmeTransport, PciAddress, 
 
 use super::field::Field;
 use super::fields::{Fields, Owner};
-use super::{Context, name};
+use super::{Context, name, own_name};
 
 const DRIVE: Owner = Owner {
     what: "a drive",
@@ -82,7 +82,7 @@ fn kind(fields: &Fields<'_>, cx: &Context<'_>, findings: &mut Findings) -> Optio
         "memory" => memory(kind, fields, findings),
         "nvme" => nvme(kind, cx, findings),
         "bdev" => kind.text(findings).map(DriveKind::Bdev),
-        _ => faulty(kind, cx, findings),
+        _ => faulty(kind, fields, cx, findings),
     }
 }
 
@@ -118,11 +118,18 @@ fn size(inner: &Fields<'_>, block_size: BlockSize, findings: &mut Findings) -> O
     field.multiple_of(size, block_size.bytes(), findings)
 }
 
-fn faulty(kind: Field<'_>, cx: &Context<'_>, findings: &mut Findings) -> Option<DriveKind> {
+fn faulty(
+    kind: Field<'_>,
+    fields: &Fields<'_>,
+    cx: &Context<'_>,
+    findings: &mut Findings,
+) -> Option<DriveKind> {
     let over = Fields::open(kind, &FAULTY, findings)?.required("over", findings)?.text(findings)?;
     if cx.names.get(&over) != Some(Named::Drive) {
-        let near = cx.names.nearest(&over, &[Named::Drive]);
-        findings.refuse(&over.place, DiagnosticKind::OverUnknown { name: over.value.clone(), near });
+        findings.refuse_after_search(&over.place, || DiagnosticKind::OverUnknown {
+            name: over.value.clone(),
+            known: cx.names.free_beside(&over, &[Named::Drive], own_name(fields)),
+        });
         return None;
     }
     Some(DriveKind::Faulty { over })

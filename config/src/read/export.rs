@@ -61,9 +61,11 @@ fn namespace(item: Field<'_>, cx: &Context<'_>, findings: &mut Findings) -> Opti
     if named == Some(Named::Array) {
         return Some(name);
     }
-    let near = cx.names.nearest(&name, &[Named::Array]);
     let is_drive = named == Some(Named::Drive);
-    findings
-        .refuse(&name.place, DiagnosticKind::NamespaceUnknown { name: name.value.clone(), near, is_drive });
+    findings.refuse_after_search(&name.place, || DiagnosticKind::NamespaceUnknown {
+        name: name.value.clone(),
+        known: cx.names.exportable(&name),
+        is_drive,
+    });
     None
 }

@@ -117,7 +117,7 @@ impl<'n> Field<'n> {
         let text = self.scalar("a size", findings)?;
         let size = self.unit(
             Bytes::parse(text),
-            |text, guess| DiagnosticKind::SizeInvalid { text, guess },
+            |key, text, guess| DiagnosticKind::SizeInvalid { key, text, guess },
             findings,
         )?;
         if size.get() == 0 {
@@ -179,7 +179,7 @@ impl<'n> Field<'n> {
         let text = self.scalar("a rate", findings)?;
         self.unit(
             RateBytesPerS::parse(text),
-            |text, guess| DiagnosticKind::RateInvalid { text, guess },
+            |key, text, guess| DiagnosticKind::RateInvalid { key, text, guess },
             findings,
         )
     }
@@ -197,8 +197,11 @@ impl<'n> Field<'n> {
             Err(UnitError::Overflow) => Ok(Duration::MAX),
             other => other,
         };
-        let duration =
-            self.unit(parsed, |text, guess| DiagnosticKind::DurationInvalid { text, guess }, findings)?;
+        let duration = self.unit(
+            parsed,
+            |key, text, guess| DiagnosticKind::DurationInvalid { key, text, guess },
+            findings,
+        )?;
         if (min..=max).contains(&duration.value) {
             return Some(duration);
         }
@@ -226,7 +229,7 @@ impl<'n> Field<'n> {
     fn unit<T>(
         self,
         parsed: Result<T, UnitError>,
-        form: impl Fn(String, Option<String>) -> DiagnosticKind,
+        form: impl Fn(&'static str, String, Option<String>) -> DiagnosticKind,
         findings: &mut Findings,
     ) -> Option<Spanned<T>> {
         let text = || match &self.node.value {
@@ -235,8 +238,11 @@ impl<'n> Field<'n> {
         };
         let kind = match parsed {
             Ok(value) => return Some(self.spanned(value)),
-            Err(UnitError::Form(guess)) => form(text(), guess),
-            Err(UnitError::Overflow) => DiagnosticKind::SizeOverflow { text: text() },
+            Err(UnitError::Form(guess)) => form(self.key, text(), guess),
+            Err(UnitError::Overflow) => {
+                let max = if text().ends_with("/s") { "8388607TiB/s" } else { "8388607TiB" };
+                DiagnosticKind::SizeOverflow { key: self.key, text: text(), max }
+            }
         };
         findings.refuse(&self.node.place, kind);
         None

@@ -43,7 +43,7 @@ impl<'n> Fields<'n> {
                 Some((key_name, example)) => {
                     entries.push(Field { key: key_name, example, node, key_place: &key.place });
                 }
-                None => findings.refuse(&key.place, unknown(text, owner)),
+                None => findings.refuse_after_search(&key.place, || unknown(text, owner, map)),
             }
         }
         Some(Self { owner, place: &field.node.place, entries })
@@ -92,8 +92,12 @@ fn key_text<'n>(key: &'n Node, findings: &mut Findings) -> Option<&'n str> {
     None
 }
 
-fn unknown(key: &str, owner: &Owner) -> DiagnosticKind {
-    let allowed: Vec<_> = owner.keys.iter().map(|(known, _)| *known).collect();
+fn unknown(key: &str, owner: &Owner, map: &[(Node, Node)]) -> DiagnosticKind {
+    let is_present = |known: &str| {
+        map.iter().any(|(key, _)| matches!(&key.value, Value::Scalar { text, .. } if text == known))
+    };
+    let allowed: Vec<_> =
+        owner.keys.iter().map(|(known, _)| *known).filter(|known| !is_present(known)).collect();
     let near = nearest(key, allowed.iter().copied());
     DiagnosticKind::KeyUnknown { key: key.to_owned(), owner: owner.what, allowed, near }
 }

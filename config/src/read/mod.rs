@@ -12,7 +12,7 @@ use std::path::Path;
 
 use crate::diagnostic::{DiagnosticKind, Findings};
 use crate::names::{MISSING, Names, is_name, usable_name};
-use crate::yaml::Node;
+use crate::yaml::{Node, Value};
 use crate::{Bytes, Config, Drive, DriveKind, Spanned};
 
 use field::Field;
@@ -43,7 +43,8 @@ pub(crate) fn config(root: &Node, path: &Path, findings: &mut Findings) -> Confi
     let whole = Field { key: "configuration", example: CONFIG.keys[1].1, node: root, key_place: &root.place };
     let fields = Fields::open(whole, &CONFIG, findings);
     let section = |key| fields.as_ref().and_then(|fields| fields.get(key));
-    let names = Names::collect(section("drives").map(|f| f.node), section("arrays").map(|f| f.node));
+    let node = |key| section(key).map(|field| field.node);
+    let names = Names::collect(node("drives"), node("arrays"), node("exports"));
     let cx = Context { folder: path.parent().unwrap_or(Path::new("")), names: &names };
 
     let drives = items(section("drives"), findings, |item, findings| drive::read(item, &cx, findings));
@@ -69,6 +70,14 @@ fn memory_of(drives: &[Drive]) -> Bytes {
         _ => 0,
     };
     Bytes(drives.iter().map(size_of).fold(0, u64::saturating_add))
+}
+
+/// What the item calls itself, good or not.
+fn own_name<'n>(fields: &Fields<'n>) -> &'n str {
+    match fields.get("name").map(|field| &field.node.value) {
+        Some(Value::Scalar { text, .. }) => text,
+        _ => "",
+    }
 }
 
 /// The name of a drive or array, checked by itself and against all others.
