@@ -1,1 +1,5 @@
-//! Drives of our own as SPDK bdev modules: file over io_uring.
+//! Drives of our own, as SPDK bdev modules on `spdk-rs`.
+//!
+//! One folder per kind of drive. [`file`]: a file or a block device of the kernel, over io_uring.
+
+pub mod file;
