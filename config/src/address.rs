@@ -60,7 +60,8 @@ pub(crate) fn parse_tcp(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "its host is not an IP address (names are not looked up)")
 }
 
-/// The address that `text` most probably was to be: with a port, with brackets, with a number for `localhost`.
+/// The address that `text` most probably was to be: with a port, with brackets, with a number for
+/// `localhost`.
 pub(crate) fn repair_tcp(text: &str) -> Option<SocketAddr> {
     /// The port that IANA registered for NVMe over Fabrics.
     const PORT: u16 = 4420;

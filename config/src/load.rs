@@ -20,8 +20,8 @@ pub fn load(path: impl AsRef<Path>) -> Result<Config, Diagnostics> {
     parse(text, path)
 }
 
-/// Checks `text` as if it stood in the file `file_name`, which is not touched: it names the file in messages, and the
-/// folder from which relative paths are taken.
+/// Checks `text` as if it stood in the file `file_name`, which is not touched: it names the file in messages,
+/// and the folder from which relative paths are taken.
 pub fn parse(text: &str, file_name: impl AsRef<Path>) -> Result<Config, Diagnostics> {
     let path = file_name.as_ref();
     let file = path.display().to_string();

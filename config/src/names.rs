@@ -63,8 +63,8 @@ impl Names {
         self.known.get(name).map(|(_, place)| place)
     }
 
-    /// What could have been meant by the unknown `name` of a member, a spare or a drive to lie over: what is `wanted`
-    /// and still free, other than `own`.
+    /// What could have been meant by the unknown `name` of a member, a spare or a drive to lie over: what is
+    /// `wanted` and still free, other than `own`.
     pub(crate) fn free_beside(&self, name: &str, wanted: &[Named], own: &str) -> Known {
         let is_free = |other: &str| other != own && !self.used.contains(other);
         self.choices(name, |named, other| wanted.contains(&named) && is_free(other))

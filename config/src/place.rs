@@ -25,7 +25,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// A value and the place in the file that it came from. A default has the place of the item that it belongs to.
+/// A value and the place in the file that it came from. A default has the place of the item that it belongs
+/// to.
 ///
 /// Two of them are equal when their values are, wherever they stand.
 #[derive(Clone, Debug)]
@@ -80,8 +81,8 @@ impl Source {
         Self { file: Arc::from(file), lines }
     }
 
-    /// The place of `width` characters at `line` and `column` (both from 1). What lies behind the end of the file
-    /// is moved to its last line; a width that leaves the line is cut there.
+    /// The place of `width` characters at `line` and `column` (both from 1). What lies behind the end of the
+    /// file is moved to its last line; a width that leaves the line is cut there.
     pub(crate) fn place(&self, line: usize, column: usize, width: usize) -> Place {
         let last = self.lines.len();
         let (line, column) = if line > last { (last, usize::MAX) } else { (line.max(1), column.max(1)) };

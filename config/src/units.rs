@@ -1,7 +1,7 @@
 //! Sizes, rates and durations as an operator writes them: `64KiB`, `50MiB/s`, `2ms`.
 //!
-//! Each has one way of being written: a whole number and a unit, no blank between. What comes close is refused with
-//! the exact text that was probably meant.
+//! Each has one way of being written: a whole number and a unit, no blank between. What comes close is
+//! refused with the exact text that was probably meant.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,8 +1,9 @@
-//! Text to nodes that know their place. The only module that knows the YAML library (granit-parser, the parser under
-//! serde-saphyr): to replace it, write [`parse`] anew.
+//! Text to nodes that know their place. The only module that knows the YAML library (granit-parser, the
+//! parser under serde-saphyr): to replace it, write [`parse`] anew.
 //!
-//! It works on parser events and not on serde, because serde stops at the first error, while an operator wants to see
-//! all of them, and because a value must keep its text (`1GiB`, `0000:5e:00.0`) and its place until it is checked.
+//! It works on parser events and not on serde, because serde stops at the first error, while an operator
+//! wants to see all of them, and because a value must keep its text (`1GiB`, `0000:5e:00.0`) and its place
+//! until it is checked.
 //!
 //! Work and memory are bounded: depth by [`DEPTH_MAX`], values, aliases written out, by [`VALUES_MAX`].
 

@@ -1,8 +1,10 @@
-//! `broken/`: for each thing that can be wrong, a file, the whole text that the operator sees, and the file after the
-//! remedy in that text was applied.
+//! `broken/`: for each thing that can be wrong, a file, the whole text that the operator sees, and the file
+//! after the remedy in that text was applied.
 //!
-//! - `CODE.yaml` and `CODE-DETAIL.yaml` have one fault, of the kind with that code; `many-*.yaml` have several.
-//! - `NAME.txt` is the text. After a wanted change: `BLESS=1 cargo test -p basalt-config --test broken`, then review.
+//! - `CODE.yaml` and `CODE-DETAIL.yaml` have one fault, of the kind with that code; `many-*.yaml` have
+//!   several.
+//! - `NAME.txt` is the text. After a wanted change: `BLESS=1 cargo test -p basalt-config --test broken`, then
+//!   review.
 //! - `NAME.fixed.yaml` is the file after the remedy.
 
 use std::collections::BTreeSet;

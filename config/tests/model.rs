@@ -12,6 +12,12 @@ fn config(text: &str) -> Config {
     parse(text, "f.yaml").unwrap_or_else(|diagnostics| panic!("{diagnostics}"))
 }
 
+/// A file with these drives and arrays.
+fn file_with(drives: &[&str], arrays: &[&str]) -> String {
+    let list = |items: &[&str]| -> String { items.iter().map(|item| format!("  - {item}\n")).collect() };
+    format!("drives:\n{}arrays:\n{}", list(drives), list(arrays))
+}
+
 /// The codes of what is wrong with the arrays, over six drives d0 to d5 and one with large blocks, `big`.
 fn codes(arrays: &str) -> Vec<&'static str> {
     let drives: String =
@@ -59,9 +65,9 @@ fn the_default_system_is_a_mirror_on_files_beside_its_file() {
 
 #[test]
 fn defaults_are_filled_in() {
-    let config = config(
-        "drives:\n  - { name: m, memory: { size: 300MiB } }\narrays:\n  - { name: a, level: concat, members: [m] }\n",
-    );
+    let text =
+        file_with(&["{ name: m, memory: { size: 300MiB } }"], &["{ name: a, level: concat, members: [m] }"]);
+    let config = config(&text);
     let runtime = &config.runtime;
     assert_eq!(*runtime.cores, [0]);
     assert_eq!(*runtime.memory, Bytes::mib(812));
@@ -150,9 +156,8 @@ fn relative_paths_start_at_the_file() {
     for (file, folder) in [("/etc/b/x.yaml", "/etc/b/"), ("x.yaml", "")] {
         let config = parse(text, file).unwrap();
         assert_eq!(*config.runtime.rpc_socket, Path::new(&format!("{folder}b.sock")));
-        assert!(
-            matches!(&config.drives[0].kind, DriveKind::File { path, .. } if **path == Path::new(&format!("{folder}d.img")))
-        );
+        let DriveKind::File { path, .. } = &config.drives[0].kind else { panic!("a file") };
+        assert_eq!(**path, Path::new(&format!("{folder}d.img")));
     }
 }
 
@@ -242,16 +247,19 @@ fn block_sizes_are_known_through_arrays_and_spares() {
 
 #[test]
 fn a_default_rate_gives_way_to_what_is_written() {
-    let text = "drives:\n  - { name: m, memory: { size: 1MiB } }\narrays:\n  - { name: a, level: concat, members: [m], sync: { max_rate: 1MiB/s } }\n";
-    assert_eq!(*config(text).arrays[0].sync.min_rate, RateBytesPerS(1 << 20));
+    let array = "{ name: a, level: concat, members: [m], sync: { max_rate: 1MiB/s } }";
+    let text = file_with(&["{ name: m, memory: { size: 1MiB } }"], &[array]);
+    assert_eq!(*config(&text).arrays[0].sync.min_rate, RateBytesPerS(1 << 20));
 }
 
 #[test]
 fn one_fault_does_not_make_others() {
     // The drive is unusable, but its name is known; the array is unusable, but it may be exported.
-    let text = "drives:\n  - { name: d0, memory: { size: 0MiB } }\narrays:\n  - { name: a, level: raid9, members: [d0] }\n\
-                exports:\n  - { nqn: nqn.2026-11.io.basalt:a, listen: [\"tcp://[::1]:4420\"], namespaces: [a] }\n";
-    let codes: Vec<_> = parse(text, "f").unwrap_err().list.iter().map(|found| found.kind.code()).collect();
+    let arrays =
+        file_with(&["{ name: d0, memory: { size: 0MiB } }"], &["{ name: a, level: raid9, members: [d0] }"]);
+    let export = "{ nqn: nqn.2026-11.io.basalt:a, listen: [\"tcp://[::1]:4420\"], namespaces: [a] }";
+    let text = format!("{arrays}exports:\n  - {export}\n");
+    let codes: Vec<_> = parse(&text, "f").unwrap_err().list.iter().map(|found| found.kind.code()).collect();
     assert_eq!(codes, ["size_zero", "value_unknown"]);
 }
 

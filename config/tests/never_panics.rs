@@ -79,7 +79,7 @@ fn change(text: &mut Vec<char>, kind: u8, at: Index, other: Index, length: usize
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
     #[test]
     fn on_random_bytes(bytes in prop::collection::vec(any::<u8>(), 0..400)) {

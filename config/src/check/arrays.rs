@@ -1,4 +1,5 @@
-//! Who uses what: members and spares used twice, arrays that are members of one another or wait for one another.
+//! Who uses what: members and spares used twice, arrays that are members of one another or wait for one
+//! another.
 
 use std::collections::HashMap;
 

@@ -40,7 +40,8 @@ fn survives(array: &Array, missing: &[usize]) -> bool {
         (Level::Raid5, _) => missing.len() <= 1,
         (Level::Raid6, _) => missing.len() <= 2,
         (Level::Raid10, Layout::Near(near)) => {
-            // md(4): copies stand side by side, so chunk c is on the slots c*near, c*near+1, ... modulo the members.
+            // md(4): copies stand side by side, so chunk c is on the slots c*near, c*near+1, ... modulo the
+            // members.
             let slots = array.members.len();
             let is_lost = |chunk: usize| {
                 (0..near as usize).all(|i| missing.contains(&((chunk * near as usize + i) % slots)))
@@ -51,7 +52,8 @@ fn survives(array: &Array, missing: &[usize]) -> bool {
     }
 }
 
-/// The block sizes that are known from the file, by the names of drives and arrays. An array has that of its members.
+/// The block sizes that are known from the file, by the names of drives and arrays. An array has that of its
+/// members.
 fn block_sizes(config: &Config) -> HashMap<&str, BlockSize> {
     let mut known = HashMap::new();
     for drive in config.drives_in_build_order() {

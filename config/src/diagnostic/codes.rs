@@ -1,5 +1,5 @@
-//! The stable name of each kind. One list makes both `CODES` and the match, so that a new kind does not compile
-//! before it has a code, and the tests see it at once.
+//! The stable name of each kind. One list makes both `CODES` and the match, so that a new kind does not
+//! compile before it has a code, and the tests see it at once.
 
 use super::DiagnosticKind;
 

@@ -1,5 +1,5 @@
-//! One variant for each thing that can be wrong with a file. The text is the reason; the remedy is in `remedy.rs`,
-//! the code in `codes.rs`.
+//! One variant for each thing that can be wrong with a file. The text is the reason; the remedy is in
+//! `remedy.rs`, the code in `codes.rs`.
 
 use std::time::Duration;
 
@@ -96,7 +96,7 @@ pub enum DiagnosticKind {
     RateZero,
     #[error("`{text}` is not a duration")]
     DurationInvalid { key: &'static str, text: String, guess: Option<String> },
-    #[error("`{key}` is {}, which is not within {} to {}", show_duration(*value), show_duration(*min), show_duration(*max))]
+    #[error("`{key}` is {}, which is not within {}", show_duration(*value), show_range(*min, *max))]
     DurationOutOfRange { key: &'static str, value: Duration, min: Duration, max: Duration },
 
     // ---- names
@@ -207,6 +207,10 @@ fn show_chain(chain: &[String]) -> String {
         shown.splice(SHOWN_MAX / 2..shown.len() - SHOWN_MAX / 2, ["...".to_owned()]);
     }
     shown.join(" -> ")
+}
+
+fn show_range(min: Duration, max: Duration) -> String {
+    format!("{} to {}", show_duration(min), show_duration(max))
 }
 
 fn these(count: usize) -> String {

@@ -13,25 +13,31 @@ impl DiagnosticKind {
             // ---- the file
             Self::FileNotFound => "check the path; `basalt run -c FILE` takes the path of a YAML file".into(),
             Self::FileIsDirectory => "name a file in it".into(),
-            Self::FileUnreadable { .. } => "let the user that runs basalt read it, or name another file".into(),
-            Self::FileTooLarge { limit } => format!("a configuration is at most {limit}: check that this is the right file"),
-            Self::NotUtf8 { .. } => "save the file as UTF-8, or write the character as an escape in double quotes".into(),
+            Self::FileUnreadable { .. } => {
+                "let the user that runs basalt read it, or name another file".into()
+            }
+            Self::FileTooLarge { limit } => {
+                format!("a configuration is at most {limit}: is this the right file?")
+            }
+            Self::NotUtf8 { .. } => "save the file as UTF-8, or write an escape in double quotes".into(),
             Self::FileEmpty => "write at least one of `runtime:`, `drives:`, `arrays:`, `exports:`".into(),
 
             // ---- YAML
             Self::Syntax { remedy, .. } => (*remedy).into(),
             Self::TabIndent => "indent with blanks, two for each level".into(),
-            Self::SeveralDocuments => "one file is one document: remove this `---` and what follows, or the first".into(),
+            Self::SeveralDocuments => {
+                "one file is one document: remove this `---`, or put what follows elsewhere".into()
+            }
             Self::AliasUnknown { near: Some(near), .. } => format!("did you mean `*{near}`?"),
             Self::AliasUnknown { name, .. } => {
                 format!("write `&{name}` before the value that is meant, or quote the text: `\"*{name}\"`")
             }
             Self::AliasInItself { name } => format!("write out the value in the place of `*{name}`"),
-            Self::NestedTooDeep { .. } => "nothing in a configuration is nested so deep: remove the extra brackets".into(),
+            Self::NestedTooDeep { .. } => "no key takes so many levels: remove the extra brackets".into(),
             Self::TooManyValues { .. } => "write fewer aliases of large values".into(),
             Self::TagRefused { tag } => format!("remove `{tag}`; to force text, quote the value"),
             Self::MergeKey => "write the keys out in each item; an alias can stand for one value".into(),
-            Self::KeyNotText { .. } => "a key stands without brackets and braces, before its value: `key: value`".into(),
+            Self::KeyNotText { .. } => "a key stands without brackets, before its value: `key: value`".into(),
 
             // ---- shape and names
             Self::KeyUnknown { near: Some(near), .. } => format!("did you mean `{near}`?"),
@@ -58,7 +64,7 @@ impl DiagnosticKind {
             }
 
             // ---- units
-            Self::SizeInvalid { key, guess, .. } => guessed(key, guess, "a whole number and one of B, KiB, MiB, GiB, TiB: `64KiB`"),
+            Self::SizeInvalid { key, guess, .. } => guessed(key, guess, SIZE_FORM),
             Self::SizeOverflow { key, max, .. } => format!("write `{key}: {max}` or less"),
             Self::SizeZero { example, .. } => format!("write `{example}`"),
             Self::SizeOutOfRange { key, size, min, max } => {
@@ -72,26 +78,20 @@ impl DiagnosticKind {
                 let above = size.get().checked_next_power_of_two();
                 alternatives(key, above.map(|above| above / 2), above)
             }
-            Self::RateInvalid { key, guess, .. } => guessed(key, guess, "a whole number and one of KiB/s, MiB/s, GiB/s, TiB/s: `50MiB/s`"),
+            Self::RateInvalid { key, guess, .. } => guessed(key, guess, RATE_FORM),
             Self::RateZero => "write `max_rate: unlimited`, or pause the sync instead".into(),
-            Self::DurationInvalid { key, guess, .. } => guessed(key, guess, "a whole number and one of us, ms, s, min, h: `30s`"),
+            Self::DurationInvalid { key, guess, .. } => guessed(key, guess, DURATION_FORM),
             Self::DurationOutOfRange { key, value, min, max } => {
                 format!("write `{key}: {}`", show_duration(*if value < min { min } else { max }))
             }
 
             // ---- drives
-            Self::DriveKindMissing => {
-                "add one of `file`, `memory`, `nvme`, `bdev`, `faulty`, say `file: { path: d0.img, size: 1GiB }`".into()
-            }
+            Self::DriveKindMissing => DRIVE_KINDS.into(),
             Self::DriveKindSeveral { first, second } | Self::TransportSeveral { first, second } => {
                 format!("remove `{first}` or `{second}`")
             }
-            Self::TransportMissing => {
-                "add one of `pcie: \"0000:5e:00.0\"`, `tcp: \"192.0.2.7:4420\"` with `nqn`, `vfio_user: /run/drives/d0`".into()
-            }
-            Self::PciAddressInvalid { .. } => {
-                "write domain:bus:device.function in quotes, as `lspci -D` prints it: `pcie: \"0000:5e:00.0\"`".into()
-            }
+            Self::TransportMissing => TRANSPORTS.into(),
+            Self::PciAddressInvalid { .. } => PCI_FORM.into(),
             Self::AddressInvalid { example, .. } => format!("write `{example}`"),
             Self::OverUnknown { known, .. } => meant(known, "a drive"),
             Self::OverLoop { .. } => "let one of them lie over a drive that is not faulty".into(),
@@ -102,25 +102,29 @@ impl DiagnosticKind {
             Self::MembersTooFew { min, found, .. } => {
                 format!("list {} more; a slot that is filled later is `missing`", min.saturating_sub(*found))
             }
-            Self::MembersTooMany { max, .. } => format!("list at most {max}; make several arrays and put one over them"),
+            Self::MembersTooMany { max, .. } => format!("list at most {max}, or put one array over several"),
             Self::MembersAllMissing => "name the drives that are there".into(),
             Self::MembersMissingTooMany { .. } => "name a drive in place of `missing`".into(),
             Self::MemberTwice { .. } => "name another drive: one drive cannot fill two slots".into(),
             Self::MemberUnknown { known, .. } => meant(known, "a drive or array"),
             Self::MemberOfTwoArrays { .. } => "name another drive: a drive belongs to one array".into(),
             Self::MemberAndSpare { name, .. } => format!("remove `{name}` from `spares`, or from `members`"),
-            Self::ArrayLoop { .. } => "an array lies over drives in the end: replace one of these members by a drive".into(),
+            Self::ArrayLoop { .. } => "replace one of these members by a drive".into(),
             Self::SpareUnknown { is_array: true, .. } => "name a drive: an array cannot be a spare".into(),
             Self::SpareUnknown { known, .. } => meant(known, "a drive"),
             Self::SpareTwice { .. } => "list each spare once".into(),
             Self::SparesUseless { .. } => "remove `spares`, or choose a level with redundancy".into(),
             Self::LayoutInvalid { near: Some(near), .. } => format!("did you mean `layout: {near}`?"),
-            Self::LayoutInvalid { level: Level::Raid10, .. } => "write the number of copies: `layout: near=2`".into(),
+            Self::LayoutInvalid { level: Level::Raid10, .. } => {
+                "write the number of copies: `layout: near=2`".into()
+            }
             Self::LayoutInvalid { allowed, .. } => format!("allowed: {}", listed(allowed)),
-            Self::NearTooLarge { members, .. } => format!("write `layout: near={members}` or list more members"),
+            Self::NearTooLarge { members, .. } => {
+                format!("write `layout: near={members}` or list more members")
+            }
             Self::ChunkBelowBlock { block, .. } => format!("write `chunk: {}` or more", block.bytes()),
             Self::BlockSizesMixed { first_block, .. } => format!(
-                "the members of an array have one block size: give the drive `block_size: {}`, or name another",
+                "members have one block size: give the drive `block_size: {}`, or name another drive",
                 first_block.bytes().get()
             ),
             Self::ConsistencyRefused { allowed, .. } => format!("write {}", choices("consistency", allowed)),
@@ -135,19 +139,31 @@ impl DiagnosticKind {
                 let name = text.rsplit(':').next().and_then(usable_name).unwrap_or_else(|| "data".into());
                 format!("write `nqn.2026-11.io.basalt:{name}`, or another date, reverse domain and name")
             }
-            Self::NqnTwice { nqn } => format!("rename one of them, say to `{nqn}-2`, or put the namespaces into one export"),
+            Self::NqnTwice { nqn } => format!("rename one, say to `{nqn}-2`, or put both into one export"),
             Self::ListenTwice { .. } => "list each address once".into(),
             Self::HostTwice { .. } => "list each host once".into(),
             Self::NamespaceUnknown { is_drive: true, name, .. } => {
-                format!("only arrays are exported: make one of it, say `level: concat` with `members: [{name}]`")
+                format!(
+                    "only arrays are exported: make one of it, say `level: concat` with `members: [{name}]`"
+                )
             }
             Self::NamespaceUnknown { known, .. } => meant(known, "an array"),
-            Self::NamespaceTwice { .. } => "export an array once: two names for it would confuse its hosts".into(),
+            Self::NamespaceTwice { .. } => {
+                "export an array once: two names for it would confuse its hosts".into()
+            }
             Self::NamespaceIsMember { member_of, .. } => format!("export `{member_of}` instead"),
         }
     }
 }
 
+const SIZE_FORM: &str = "a whole number and one of B, KiB, MiB, GiB, TiB: `64KiB`";
+const RATE_FORM: &str = "a whole number and one of KiB/s, MiB/s, GiB/s, TiB/s: `50MiB/s`";
+const DURATION_FORM: &str = "a whole number and one of us, ms, s, min, h: `30s`";
+const DRIVE_KINDS: &str =
+    "add one of `file`, `memory`, `nvme`, `bdev`, `faulty`, say `file: { path: d0.img, size: 1GiB }`";
+const TRANSPORTS: &str = "add one of `pcie: \"0000:5e:00.0\"`, `tcp: \"192.0.2.7:4420\"` (with `nqn`), \
+                          `vfio_user: /run/drives/d0`";
+const PCI_FORM: &str = "write domain:bus:device.function, as `lspci -D` prints it: `pcie: \"0000:5e:00.0\"`";
 const NAME_RULE: &str = "a name is 1 to 63 of `A-Z a-z 0-9 . _ -` and begins with a letter or digit";
 
 fn listed(allowed: &[&'static str]) -> String {

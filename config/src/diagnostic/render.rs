@@ -75,8 +75,8 @@ impl DiagnosticKind {
 }
 
 impl Place {
-    /// The line with a caret under the place, headed by `reason` and followed by `remedy`: for what goes wrong with
-    /// an item of the file only when it is acted on.
+    /// The line with a caret under the place, headed by `reason` and followed by `remedy`: for what goes
+    /// wrong with an item of the file only when it is acted on.
     pub fn point_out(&self, reason: &str, remedy: &str, colour: Colour) -> String {
         let head = format!("{}: {}\n", colour.paint(RED, "error"), colour.paint(BOLD, &visible(reason)));
         head + &snippet(self, RED, colour) + &help(remedy, colour)
@@ -128,7 +128,8 @@ fn window(place: &Place) -> (String, usize, usize) {
     (shown, before, place.width.min(end.saturating_sub(at)).max(1))
 }
 
-/// Control characters would act on the terminal, and tabs would move the caret: each becomes one visible character.
+/// Control characters would act on the terminal, and tabs would move the caret: each becomes one visible
+/// character.
 fn visible(text: &str) -> String {
     text.chars()
         .map(|c| match c {

@@ -5,8 +5,8 @@ const TEXT_CHARS_MAX: usize = 64;
 /// Above so many known names none is looked for: an error message is not worth the time.
 const KNOWN_MAX: usize = 1000;
 
-/// The one name among `known` that `text` most probably was to be: at most a third of its characters differ, and no
-/// other name is as close.
+/// The one name among `known` that `text` most probably was to be: at most a third of its characters differ,
+/// and no other name is as close.
 pub(crate) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let text: Vec<char> = text.to_lowercase().chars().take(TEXT_CHARS_MAX + 1).collect();
     if text.len() > TEXT_CHARS_MAX {

@@ -24,7 +24,8 @@ pub struct Array {
     pub chunk: Option<Spanned<Bytes>>,
     /// Default: `left-symmetric` for raid5 and raid6, `near=2` for raid10.
     pub layout: Spanned<Layout>,
-    /// What a crash leaves behind. Default: log for parity, bitmap for mirrors, none without redundancy or without metadata.
+    /// What a crash leaves behind. Default: log for parity, bitmap for mirrors, none without redundancy or
+    /// without metadata.
     pub consistency: Spanned<Consistency>,
     /// Size of a region of the dirty log, a power of two. None: chosen when the array is made.
     pub region: Option<Spanned<Bytes>>,
@@ -87,9 +88,9 @@ pub enum Layout {
 
 /// Parity layouts by md's names. Those with `ddf` and `-6` in their names are raid6 only.
 ///
-/// Left: parity moves from the last member to the first; right: the other way. Asymmetric: data begins at the first
-/// member of each stripe; symmetric: data goes on behind the parity. The `6` ones are raid5 layouts with Q on the
-/// last member.
+/// Left: parity moves from the last member to the first; right: the other way. Asymmetric: data begins at the
+/// first member of each stripe; symmetric: data goes on behind the parity. The `6` ones are raid5 layouts
+/// with Q on the last member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParityLayout {
     /// `left-asymmetric`

@@ -11,7 +11,8 @@ use crate::{Bytes, Nqn, PciAddress, Place, Spanned};
 pub struct Drive {
     /// The item in the file.
     pub place: Place,
-    /// Its name: unique among drives and arrays, 1 to 63 of `A-Z a-z 0-9 . _ -`, beginning with a letter or digit.
+    /// Its name: unique among drives and arrays, 1 to 63 of `A-Z a-z 0-9 . _ -`, beginning with a letter or
+    /// digit.
     pub name: Spanned<String>,
     /// What it is.
     pub kind: DriveKind,

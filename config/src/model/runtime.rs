@@ -11,8 +11,8 @@ pub struct Runtime {
     pub place: Place,
     /// CPU cores, one reactor each: at least one, no two alike, each at most 1023. Default: core 0.
     pub cores: Spanned<Vec<u32>>,
-    /// DMA memory: whole MiB, at least 256 MiB. Default: 512 MiB, 64 MiB for each core after the first, and the sizes
-    /// of all memory drives.
+    /// DMA memory: whole MiB, at least 256 MiB. Default: 512 MiB, 64 MiB for each core after the first, and
+    /// the sizes of all memory drives.
     pub memory: Spanned<Bytes>,
     /// Default: `auto`.
     pub hugepages: Spanned<HugePages>,

@@ -24,7 +24,8 @@ pub(super) struct Fields<'n> {
 }
 
 impl<'n> Fields<'n> {
-    /// The mapping that stands in `field`. What is wrong with its keys goes to `findings`; the good ones remain.
+    /// The mapping that stands in `field`. What is wrong with its keys goes to `findings`; the good ones
+    /// remain.
     pub(super) fn open(field: Field<'n>, owner: &'static Owner, findings: &mut Findings) -> Option<Self> {
         let Value::Map(map) = &field.node.value else {
             field.refuse_type("a mapping of keys", findings);

@@ -1,5 +1,5 @@
-//! Nodes to model. Each item is read by itself; an item with a fault that leaves it without meaning is left out of
-//! the model, and one with a faulty optional key gets the default, so that a fault is reported once.
+//! Nodes to model. Each item is read by itself; an item with a fault that leaves it without meaning is left
+//! out of the model, and one with a faulty optional key gets the default, so that a fault is reported once.
 
 mod array;
 mod drive;
@@ -26,7 +26,10 @@ const CONFIG: Owner = Owner {
         ("arrays", "arrays: [{ name: data, level: raid1, members: [d0, d1] }]"),
         (
             "exports",
-            "exports: [{ nqn: \"nqn.2026-11.io.basalt:data\", listen: [\"tcp://127.0.0.1:4420\"], namespaces: [data] }]",
+            concat!(
+                "exports: [{ nqn: \"nqn.2026-11.io.basalt:data\", ",
+                "listen: [\"tcp://127.0.0.1:4420\"], namespaces: [data] }]"
+            ),
         ),
     ],
 };
