@@ -115,10 +115,9 @@ impl Executor {
     pub fn alive(&self) -> usize {
         self.tasks.alive.borrow().len()
     }
-}
 
-impl Drop for Executor {
-    fn drop(&mut self) {
+    /// Drops all tasks, wherever they wait. Those that are spawned from now on are cancelled at once.
+    pub fn close(&self) {
         self.tasks.closed.set(true);
         // A woken task is in the queue, and dropping it there drops its future. Another thread may be about to
         // queue a task that it has just woken: that one shows up in a later round.
@@ -133,6 +132,12 @@ impl Drop for Executor {
             alive.into_iter().for_each(Waker::wake);
             std::thread::yield_now();
         }
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -182,6 +182,11 @@ impl<T: Send> Mailbox<T> {
         poll_fn(|cx| self.poll_recv(cx))
     }
 
+    /// Whether there is nothing to receive, nor anybody just about to send.
+    pub fn is_empty(&self) -> bool {
+        self.stats().queued == 0
+    }
+
     /// The counters.
     pub fn stats(&self) -> MailboxStats {
         self.shared.credits.stats()

@@ -12,32 +12,33 @@
 //! ```
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::{Arc, OnceLock};
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-/// A thread that may doze. Made on that thread, shared with all who may wake it.
-#[derive(Debug)]
+/// A thread that may doze: the one that calls [`doze`](Sleeper::doze) first. Shared with all who may wake it.
+#[derive(Debug, Default)]
 pub struct Sleeper {
-    thread: Thread,
+    thread: OnceLock<Thread>,
     dozing: AtomicBool,
 }
 
 impl Sleeper {
-    /// A sleeper for the calling thread.
-    pub fn for_this_thread() -> Arc<Self> {
-        Arc::new(Sleeper { thread: thread::current(), dozing: AtomicBool::new(false) })
+    /// A sleeper that no thread uses yet.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
     }
 
     /// Parks the calling thread until somebody wakes it, `nap` is over, or at once if `has_work` says so after the
     /// doze was announced. It may return early.
     ///
     /// # Panics
-    /// On another thread than the sleeper's own.
+    /// On another thread than the first time.
     pub fn doze(&self, nap: Duration, has_work: impl FnOnce() -> bool) {
-        assert_eq!(thread::current().id(), self.thread.id(), "a sleeper dozes on its own thread");
+        let thread = self.thread.get_or_init(thread::current);
+        assert_eq!(thread::current().id(), thread.id(), "a sleeper dozes on one thread");
         self.dozing.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if !has_work() {
@@ -49,8 +50,10 @@ impl Sleeper {
     /// Ends the doze, or keeps it from beginning. Call it after the work was handed over.
     pub fn rouse(&self) {
         fence(Ordering::SeqCst);
-        if self.dozing.load(Ordering::Relaxed) {
-            self.thread.unpark();
+        if self.dozing.load(Ordering::Relaxed)
+            && let Some(thread) = self.thread.get()
+        {
+            thread.unpark();
         }
     }
 }

@@ -190,9 +190,11 @@ fn an_outbox_keeps_order_and_loses_nothing() {
         let mut got = Vec::new();
         mailbox.drain(1, |message| got.push(message));
         let outbox = sending.join().unwrap();
+        assert_eq!(outbox.sender().stats(), mailbox.stats());
         while let Some(message) = mailbox.try_recv() {
             got.push(message);
         }
+        assert!(mailbox.is_empty());
         got.extend(outbox.into_waiting().map(|(_, message)| message));
         assert_eq!(got, [1, 2, 3]);
     });
