@@ -97,10 +97,11 @@ impl Device for RaidBdev {
     #[inline]
     fn submit(&self, channel: &RaidChannel, mut io: Io<Self>) {
         match op_of(io.kind()) {
-            Some(op @ (Op::Flush | Op::Reset)) => io.state().io = HostIo::new(op, 0, 0, false),
+            Some(op @ (Op::Flush | Op::Reset)) => io.state().io.begin(op, 0, 0, false),
             Some(op) => {
                 let fua = op == Op::Write && io.fua();
-                io.state().io = HostIo::new(op, io.lba(), io.blocks(), fua);
+                let (lba, blocks) = (io.lba(), io.blocks());
+                io.state().io.begin(op, lba, blocks, fua);
             }
             None => return channel.abort(io),
         }

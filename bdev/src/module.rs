@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError, RwLock};
 
+use serde_json::{Value, json};
 use spdk_rs::Errno;
 use spdk_rs::io_device::{IoChannelRef, Registered};
 use spdk_rs::module::{FiniDone, ModuleOps};
@@ -31,6 +32,14 @@ impl ModuleOps for Ops {
         let registry = Rc::new(Registry::new(Unopened::new().open()));
         *REGISTRY.lock().unwrap_or_else(PoisonError::into_inner) = Some(ThreadBound::new(registry));
         Ok(())
+    }
+
+    fn config() -> Vec<Value> {
+        let recipes = registry().map(|registry| registry.recipes()).unwrap_or_default();
+        recipes
+            .into_iter()
+            .map(|params| json!({ "method": "bdev_basalt_create", "params": params }))
+            .collect()
     }
 
     fn fini(done: FiniDone) {

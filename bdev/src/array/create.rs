@@ -9,7 +9,7 @@ use raid::array::{ArraySpec, ErrorLimits};
 use raid::pool::PoolRefusal;
 use raid::view::OnFailed;
 use raid::{Geometry, GeometryError, GeometrySpec, Level, Slot, SlotSet};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use spdk_rs::Errno;
 use spdk_rs::bdev::{BdevEvent, BdevInfo, Claim, Descriptor, IoKind};
 use spdk_rs::module::{self as spdk_module, BdevSpec};
@@ -31,7 +31,7 @@ const CHUNK_KB_DEFAULT: u64 = 64;
 static NEXT_ARRAY: AtomicU32 = AtomicU32::new(0);
 
 /// Parameters of `bdev_basalt_create`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateParams {
     pub name: String,
@@ -56,7 +56,7 @@ pub(crate) struct CreateParams {
 }
 
 /// Where membership is kept.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Metadata {
     #[default]
@@ -64,14 +64,14 @@ pub(crate) enum Metadata {
     None,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OnFailedParam {
     Error,
     Wait,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ErrorLimitsParam {
     pub read: Option<u32>,
@@ -184,7 +184,7 @@ impl Registry {
             limits: limits_of(params),
             shards: shards.count(),
         };
-        let about = About { name: params.name.clone(), uuid, metadata: params.metadata.unwrap_or_default() };
+        let about = About { params: CreateParams { uuid: Some(uuid), ..params.clone() }, uuid };
         let owner = Rc::new(Owner::new(about, spec, shared, drives, bdev, self.port.clone()));
         self.port.add_owner(id, Rc::clone(&owner));
         self.arrays.borrow_mut().insert(id, Rc::clone(&owner));

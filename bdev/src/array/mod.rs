@@ -72,6 +72,11 @@ impl Registry {
         found.cloned().ok_or_else(|| ArrayError::NoSuchArray(name.to_owned()))
     }
 
+    /// The calls that would make the arrays anew, those first on which others stand.
+    pub fn recipes(&self) -> Vec<CreateParams> {
+        self.arrays.borrow().values().map(|owner| owner.recipe()).collect()
+    }
+
     /// Figures of the arrays.
     pub fn stats(&self, name: Option<&str>) -> Result<Vec<ArrayStats>, ArrayError> {
         if let Some(name) = name {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use raid::array::{ArraySpec, EventLog, FromArray, Receipt, Refusal};
+use raid::array::{ArraySpec, EventLog, FromArray, MemberState, Receipt, Refusal};
 use raid::msg::ToArray;
 use raid::{Array, ChannelId, Slot};
 use spdk_rs::Errno;
@@ -14,7 +14,7 @@ use spdk_rs::module::Registered;
 use uuid::Uuid;
 
 use super::ArrayError;
-use super::create::Metadata;
+use super::create::CreateParams;
 use super::status::{ArrayStats, ArrayStatus, leased_regions};
 use crate::device::{RaidBdev, Shared};
 use crate::module;
@@ -22,9 +22,9 @@ use crate::port::{Address, ArrayId, Port, Post};
 
 /// What does not change while the array exists.
 pub(crate) struct About {
-    pub name: String,
+    /// What it was made from, with the UUID that it got.
+    pub params: CreateParams,
     pub uuid: Uuid,
-    pub metadata: Metadata,
 }
 
 /// A drive that an array holds.
@@ -121,7 +121,7 @@ impl Owner {
     }
 
     pub fn name(&self) -> &str {
-        &self.about.name
+        &self.about.params.name
     }
 
     pub fn uuid(&self) -> Uuid {
@@ -140,7 +140,7 @@ impl Owner {
     pub fn stats(&self) -> ArrayStats {
         let machine = self.machine.borrow();
         ArrayStats {
-            name: self.about.name.clone(),
+            name: self.about.params.name.clone(),
             epoch: machine.view().epoch.0,
             settled: machine.settled().0,
             quiesces: machine.quiesces(),
@@ -150,10 +150,25 @@ impl Owner {
         }
     }
 
+    /// What would make the array anew as it is. A slot whose member is not in sync is left empty: nothing on the
+    /// drives says yet that its data is old.
+    pub fn recipe(&self) -> CreateParams {
+        let machine = self.machine.borrow();
+        let mut params = self.about.params.clone();
+        for (n, member) in params.members.iter_mut().enumerate() {
+            if machine.member_state(Slot(n as u8)) != MemberState::InSync {
+                *member = None;
+            }
+        }
+        let members = params.members.clone();
+        params.assume_durable.retain(|drive| members.iter().flatten().any(|member| member == drive));
+        params
+    }
+
     pub fn slot_of(&self, drive: &str) -> Result<Slot, ArrayError> {
         let machine = self.machine.borrow();
         machine.slot_of(drive).ok_or_else(|| ArrayError::NoSuchMember {
-            array: self.about.name.clone(),
+            array: self.about.params.name.clone(),
             drive: drive.to_owned(),
             members: machine.members().iter().filter_map(|m| m.drive()).collect::<Vec<_>>().join(", "),
         })

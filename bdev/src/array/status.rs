@@ -63,7 +63,7 @@ impl ArrayStatus {
         let geometry = &shared.geometry;
         let kb = |blocks: u64| blocks * u64::from(geometry.block_size()) / 1024;
         ArrayStatus {
-            name: about.name.clone(),
+            name: about.params.name.clone(),
             uuid: about.uuid,
             level: geometry.level().to_string(),
             layout: match geometry.level() {
@@ -76,7 +76,7 @@ impl ArrayStatus {
             chunk_kb: kb(geometry.chunk_blocks()),
             region_kb: kb(geometry.region_blocks()),
             data_offset_kb: kb(geometry.data_offset_blocks()),
-            metadata: match about.metadata {
+            metadata: match about.params.metadata.unwrap_or_default() {
                 Metadata::Drives => "reserved",
                 Metadata::None => "none",
             },

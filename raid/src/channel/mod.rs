@@ -118,7 +118,7 @@ impl Channel {
     }
 
     /// What to do next for `io`, which the driver calls `id`.
-    #[inline]
+    #[inline(always)]
     pub fn next(&mut self, id: IoId, io: &mut HostIo) -> Step {
         loop {
             match io.phase {
@@ -161,7 +161,7 @@ impl Channel {
 
     /// A child came back. Ask [`Channel::next`] afterwards. A child that could not be submitted for lack of
     /// a resource came back with [`FaultKind::NoResources`]; the driver asks again when there is some.
-    #[inline]
+    #[inline(always)]
     pub fn child_done(&mut self, io: &mut HostIo, index: u8, result: Result<(), Fault>) {
         let slot = io.children.done(index);
         if io.op == Op::Read {
@@ -228,7 +228,7 @@ impl Channel {
     }
 
     /// Takes what the next segment needs. False: it waits, and is named ready later.
-    #[inline]
+    #[inline(always)]
     fn enter(&mut self, id: IoId, io: &mut HostIo) -> bool {
         if self.view.is_none() {
             self.waiting_view.push(id);
@@ -258,7 +258,7 @@ impl Channel {
     }
 
     /// Gives back what the segment held.
-    #[inline]
+    #[inline(always)]
     fn leave(&mut self, io: &mut HostIo) {
         if let Some(region) = io.lease.take() {
             let returned = self.leases.leave(region);
@@ -269,7 +269,7 @@ impl Channel {
         self.leave_epoch(io.epoch);
     }
 
-    #[inline]
+    #[inline(always)]
     fn leave_epoch(&mut self, epoch: Epoch) {
         if self.inflight.leave(epoch) {
             let now = self.view.as_ref().expect("I/O was planned under one").epoch;
@@ -278,7 +278,7 @@ impl Channel {
     }
 
     /// Sets up the next segment, or the flush that FUA asks for. False when nothing is left to send.
-    #[inline]
+    #[inline(always)]
     fn go_on(&mut self, io: &mut HostIo) -> bool {
         if io.doomed {
             return false;

@@ -24,7 +24,7 @@ enum NoChild {
 
 impl Channel {
     /// The next child of the segment.
-    #[inline]
+    #[inline(always)]
     pub(super) fn plan(&mut self, io: &mut HostIo) -> Plan {
         if io.doomed || !self.has_more(io) {
             return if io.children.in_flight > 0 { Plan::Busy } else { Plan::Complete };
@@ -48,12 +48,13 @@ impl Channel {
         };
         match planned {
             Ok(child) => Plan::Send(child),
-            Err(NoChild::Exhausted) => self.plan(io),
+            Err(NoChild::Exhausted) if io.children.in_flight > 0 => Plan::Busy,
+            Err(NoChild::Exhausted) => Plan::Complete,
             Err(NoChild::Unserved) => self.unserved(io),
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn has_more(&self, io: &HostIo) -> bool {
         let cursor = match io.cut {
             Cut::Runs => io.next_lba < io.segment_end,
@@ -75,7 +76,7 @@ impl Channel {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn plan_read(&mut self, io: &mut HostIo, index: u8) -> Result<Child, NoChild> {
         let lba = io.next_lba;
         let blocks = self.geometry.run_blocks(lba).min(io.segment_end - lba);
@@ -87,7 +88,7 @@ impl Channel {
         Ok(Child { index, slot, op: Op::Read, lba: member_lba, blocks, host_offset_blocks: offset })
     }
 
-    #[inline]
+    #[inline(always)]
     fn choose_copy(&self, lba: u64, tried: SlotSet) -> Option<(Slot, u64)> {
         let usable = self.view.as_ref()?.usable().minus(tried);
         let geometry = &self.geometry;
@@ -99,7 +100,7 @@ impl Channel {
     }
 
     /// The next copy of the run at the cursor, then the next run.
-    #[inline]
+    #[inline(always)]
     fn plan_write(&mut self, io: &mut HostIo, index: u8) -> Result<Child, NoChild> {
         let view = self.view.as_ref().expect("entered under one");
         let copies = self.geometry.copies();
@@ -131,7 +132,7 @@ impl Channel {
     }
 
     /// Whether a write to the run at `lba` can be acknowledged: it has in-sync copies, and all of them answer.
-    #[inline]
+    #[inline(always)]
     fn is_writable(&self, lba: u64) -> bool {
         let view = self.view.as_ref().expect("entered under one");
         let mut copies = (0..self.geometry.copies()).map(|copy| self.geometry.locate(lba, copy).0);
@@ -143,6 +144,7 @@ impl Channel {
         copies.any(|slot| view.in_sync.contains(slot))
     }
 
+    #[inline(never)]
     fn plan_extent(&mut self, io: &mut HostIo, index: u8) -> Result<Child, NoChild> {
         let view = self.view.as_ref().expect("entered under one");
         let (lba, blocks) = (io.segment_start, io.segment_end - io.segment_start);
@@ -164,6 +166,7 @@ impl Channel {
         Err(NoChild::Exhausted)
     }
 
+    #[inline(never)]
     fn plan_member(&mut self, io: &mut HostIo, index: u8) -> Result<Child, NoChild> {
         let view = self.view.as_ref().expect("entered under one");
         let (op, targets) = match io.op {
@@ -255,7 +258,7 @@ impl Channel {
             OnFailed::Error => {
                 io.doomed = true;
                 io.last_fault.get_or_insert(Fault::of(FaultKind::ArrayFailed));
-                self.plan(io)
+                if io.children.in_flight > 0 { Plan::Busy } else { Plan::Complete }
             }
             OnFailed::Wait if io.children.in_flight > 0 => Plan::Busy,
             OnFailed::Wait => {

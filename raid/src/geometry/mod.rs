@@ -201,10 +201,13 @@ impl Geometry {
             Map::Concat { .. } => self.slots().minus(slots).is_empty(),
             Map::Mirror => !slots.is_empty(),
             // The pattern of members repeats after at most `members` chunks.
-            Map::Striped { members, copies, .. } => (0..members.get()).all(|chunk| {
-                let first = chunk * copies.get();
-                (first..first + copies.get()).any(|p| slots.contains(Slot((p % members.get()) as u8)))
-            }),
+            Map::Striped { chunk_shift, members, copies } => {
+                let chunks = members.get().min(self.num_blocks >> chunk_shift);
+                (0..chunks).all(|chunk| {
+                    let first = chunk * copies.get();
+                    (first..first + copies.get()).any(|p| slots.contains(Slot((p % members.get()) as u8)))
+                })
+            }
         }
     }
 
