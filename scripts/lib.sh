@@ -52,14 +52,14 @@ packages() {
   } >"$log" 2>&1 || { tail -n 15 "$log" >&2; die "apt-get could not install: ${missing[*]}" "See $log; then run: apt-get install ${missing[*]}"; }
 }
 
-# with_progress LABEL LOG CMD...: runs CMD with its output in LOG, and shows the seconds and the last line meanwhile.
+# with_progress LABEL LOG PROGRAM...: runs PROGRAM with its output in LOG, and shows the seconds and the last line meanwhile.
 with_progress() {
   local label=$1 log=$2; shift 2
   local started=$SECONDS pid
-  "$@" >"$log" 2>&1 &
+  setsid "$@" >"$log" 2>&1 &
   pid=$!
-  # An interrupted script takes its build with it.
-  trap 'kill '"$pid"' 2>/dev/null; exit 130' INT TERM
+  # An interrupted script takes its build with it: the whole process group.
+  trap 'kill -- -'"$pid"' 2>/dev/null; exit 130' INT TERM HUP
   local shown=0
   while kill -0 "$pid" 2>/dev/null; do
     if [ -t 2 ]; then
@@ -70,7 +70,7 @@ with_progress() {
     sleep 0.5
   done
   [ -t 2 ] && printf '\r\033[K' >&2
-  trap - INT TERM
+  trap - INT TERM HUP
   if ! wait "$pid"; then
     tail -n 25 "$log" >&2
     die "$label failed after $((SECONDS - started))s." "The whole log: $log" "Run the same command again to resume."

@@ -98,7 +98,8 @@ pub enum EnvError {
     },
 }
 
-/// The environment of this process. Drop it last: after the thread library and every DMA buffer.
+/// The environment of this process. Drop it last: after the thread library and every DMA buffer. Dropping it waits for
+/// the work of [`Env::launch_pinned`]; what is still in use is not finished but leaked, with a line in the log.
 #[derive(Debug)]
 pub struct Env {
     /// `spdk_env_fini` and waiting for pinned threads belong to the thread that initialised.

@@ -6,7 +6,7 @@
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Once;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use spdk_sys as sys;
 
@@ -95,8 +95,16 @@ pub fn set_print_level(level: Level) {
     unsafe { sys::spdk_log_set_print_level(level.raw()) };
 }
 
+/// Held while our side reads or changes flags.
+static FLAGS: Mutex<()> = Mutex::new(());
+
+fn lock_flags() -> MutexGuard<'static, ()> {
+    FLAGS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Every component's flag, and whether it is set: whether its `Info` and `Debug` messages are made at all.
 pub fn flags() -> Vec<(String, bool)> {
+    let _lock = lock_flags();
     // SAFETY: the list is made before main and never changes; its names are NUL-terminated.
     let first = unsafe { sys::spdk_log_get_first_flag().as_ref() };
     // SAFETY: as above.
@@ -114,6 +122,7 @@ pub fn flags() -> Vec<(String, bool)> {
 /// Sets the flags that a name or pattern (`nvmf*`, `all`) matches. `EINVAL` if none does.
 pub fn set_flag(pattern: &str) -> Result<(), Errno> {
     let pattern = CString::new(pattern).map_err(|_| Errno::EINVAL)?;
+    let _lock = lock_flags();
     // SAFETY: the pattern is NUL-terminated.
     Errno::from_rc(unsafe { sys::spdk_log_set_flag(pattern.as_ptr()) })
 }
@@ -121,6 +130,7 @@ pub fn set_flag(pattern: &str) -> Result<(), Errno> {
 /// Clears the flags that a name or pattern matches. `EINVAL` if none does.
 pub fn clear_flag(pattern: &str) -> Result<(), Errno> {
     let pattern = CString::new(pattern).map_err(|_| Errno::EINVAL)?;
+    let _lock = lock_flags();
     // SAFETY: the pattern is NUL-terminated.
     Errno::from_rc(unsafe { sys::spdk_log_clear_flag(pattern.as_ptr()) })
 }
