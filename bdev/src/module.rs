@@ -42,6 +42,13 @@ impl ModuleOps for Ops {
             .collect()
     }
 
+    fn fini_start(done: FiniDone) {
+        if let Some(registry) = registry() {
+            registry.stop_arrays();
+        }
+        drop(done);
+    }
+
     fn fini(done: FiniDone) {
         // The arrays are gone: SPDK has unregistered every bdev.
         let registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner).take();

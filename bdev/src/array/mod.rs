@@ -128,6 +128,11 @@ impl Registry {
         Ok(shards.as_ref().expect("made above").addresses())
     }
 
+    /// SPDK is about to remove every bdev.
+    pub fn stop_arrays(&self) {
+        self.arrays.borrow().values().for_each(|owner| owner.stop());
+    }
+
     /// Ends the shard threads and the app thread's port, once no array is left.
     pub fn stop(&self) {
         if let Some(shards) = self.shards.borrow_mut().take() {

@@ -196,8 +196,15 @@ impl Owner {
     /// Unregisters the bdev; false if that was begun before. [`super::forget`] follows when nobody uses it any more.
     pub fn unregister(&self, done: impl FnOnce(Result<(), Errno>) + 'static) -> bool {
         let Some(bdev) = self.bdev.borrow_mut().take() else { return false };
+        self.stop();
         bdev.unregister(done);
         true
+    }
+
+    /// I/O that waits for members fails from now on: nobody could close the bdev while it waits.
+    pub fn stop(&self) {
+        self.machine.borrow_mut().stop(now_ms());
+        self.carry_out_orders();
     }
 
     pub fn channel_opened(&self, channel: ChannelId, address: Address) {

@@ -14,6 +14,8 @@ pub const EVENTS_MAX: usize = 1024;
 pub enum EventKind {
     /// The array was started, in this state.
     Started(ArrayState),
+    /// The array is going away.
+    Stopping,
     /// A member was failed.
     MemberFailed {
         /// The member.
@@ -35,6 +37,7 @@ impl EventKind {
     pub fn name(self) -> &'static str {
         match self {
             EventKind::Started(_) => "array_started",
+            EventKind::Stopping => "array_stopping",
             EventKind::MemberFailed { .. } => "member_failed",
             EventKind::MemberDetached { .. } => "member_detached",
             EventKind::StateChanged(ArrayState::Active) => "array_active",
@@ -47,7 +50,7 @@ impl EventKind {
     pub fn slot(self) -> Option<Slot> {
         match self {
             EventKind::MemberFailed { slot, .. } | EventKind::MemberDetached { slot } => Some(slot),
-            EventKind::Started(_) | EventKind::StateChanged(_) => None,
+            EventKind::Started(_) | EventKind::Stopping | EventKind::StateChanged(_) => None,
         }
     }
 
@@ -55,6 +58,7 @@ impl EventKind {
         let drive = drive.unwrap_or("(no drive)");
         match self {
             EventKind::Started(state) => format!("started, {}", state.name()),
+            EventKind::Stopping => "stopping: what waits for members fails now".to_owned(),
             EventKind::MemberFailed { slot, cause } => format!("{drive} (slot {slot}) failed: {cause}"),
             EventKind::MemberDetached { slot } => format!("{drive} was taken out of slot {slot}"),
             EventKind::StateChanged(ArrayState::Active) => "active: every member is in sync".to_owned(),

@@ -303,6 +303,14 @@ impl Array {
         Ok(self.receipt(self.view.epoch))
     }
 
+    /// The array is going away: I/O that waits for members (`on_failed: wait`) fails from now on, so that hosts can
+    /// let go of the array.
+    pub fn stop(&mut self, now_ms: u64) {
+        let view = View { on_failed: OnFailed::Error, ..View::clone(&self.view) };
+        self.propose(view, EventKind::Stopping);
+        self.raise_levels(now_ms);
+    }
+
     fn drive_in(&self, slot: Slot) -> Result<String, Refusal> {
         let no_such = Refusal::NoSuchSlot(slot, self.members.len() - 1);
         let member = self.members.get(slot.index()).ok_or(no_such)?;
