@@ -1,8 +1,10 @@
-//! What a layer of ours adds to an I/O: 4 KiB reads, queue depth 64, one thread, over SPDK's null bdev. Prints ns per
-//! I/O of the null bdev itself, of SPDK's passthru over it, and of a pass-through written on this crate.
+//! What a layer of ours adds to an I/O: 4 KiB reads, queue depth 64, one thread, over SPDK's null bdev.
+//! Prints ns per I/O of the null bdev itself, of SPDK's passthru over it, and of a pass-through written on
+//! this crate.
 //!
-//! `cargo run --release -p spdk-rs --example overhead [rounds]` (huge pages are used when there are any). A round is 20 ms
-//! of each, in turn, by the clock of the thread's own CPU time, so that a machine with other work on it disturbs little.
+//! `cargo run --release -p spdk-rs --example overhead [rounds]` (huge pages are used when there are any). A
+//! round is 20 ms of each, in turn, by the clock of the thread's own CPU time, so that a machine with other
+//! work on it disturbs little.
 
 use std::cell::Cell;
 use std::ffi::c_void;

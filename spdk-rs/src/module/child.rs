@@ -11,7 +11,7 @@ use super::context::{Context, Slot, Stage};
 use super::device::Device;
 use super::io::Io;
 use super::submit::device_of;
-use crate::bdev::{Channel, ChannelInner, IoError, IoKind};
+use crate::bdev::{Channel, ChannelInner, IoError, IoKind, call_soon};
 use crate::error::Errno;
 
 /// How many children of one I/O can be out at once.
@@ -54,7 +54,7 @@ impl<D: Device> Io<D> {
     /// # Errors
     /// Nothing was sent. `ENOMEM`: see [`wait_for_io`](crate::bdev::wait_for_io). `EINVAL`: beyond the end of
     /// the member or of the buffer, or a combination of kinds that makes no sense. `EBADF`: the member is
-    /// open to read only. `ENOTSUP`. `EIO`: SPDK gave up at once.
+    /// open to read only. `ENOTSUP`.
     ///
     /// # Panics
     /// If the slot's last child is still out, or there is no such slot.
@@ -76,11 +76,7 @@ impl<D: Device> Io<D> {
                 IoKind::Read | IoKind::Write => self.send_data(slot, member, child),
                 _ => send_command::<D>(self.raw(), slot, member, child),
             };
-            // `complete` clears the bit if SPDK gives up from within the call.
-            if rc == 0 && (*context).busy & bit != 0 {
-                return Ok(());
-            }
-            not_sent::<D>(context, slot, rc)
+            if rc == 0 { Ok(()) } else { not_sent::<D>(context, slot, rc) }
         }
     }
 
@@ -213,52 +209,81 @@ unsafe fn send_command<D: Device>(
 
 /// A child has come back.
 unsafe extern "C" fn complete<D: Device>(child: *mut sys::spdk_bdev_io, success: bool, arg: *mut c_void) {
-    let (parent, slot) = untag(arg);
     // SAFETY: SPDK completes each child once, and hands us its bdev_io to free. The parent can't have been
-    // completed, since the slot's bit is set until below. Freeing may call waiters, who may take up any
-    // parked I/O, this one too: the bit is still set then, so that they can't complete it, and the stage is
-    // looked at only afterwards.
+    // completed, since the slot's bit is set until its child is delivered. Freeing may call waiters, who may
+    // take up any parked I/O, this one too: so the stage is looked at only afterwards.
     unsafe {
         let result = if success { Ok(()) } else { Err(IoError::of_failed(child)) };
         sys::spdk_bdev_free_io(child);
+        let (parent, slot) = untag(arg);
+        if (*Context::<D>::of(parent)).stage == Stage::Held {
+            return later::<D>(parent, slot, result);
+        }
+        deliver::<D>(parent, slot, result);
+    }
+}
 
+/// SPDK has completed a child while its parent is being worked on: from within the call that submitted it
+/// (only to fail it), or one that sent or aborted something else. So the device is told on the thread's next
+/// turn.
+///
+/// # Safety
+/// The child is over, and was not delivered.
+#[cold]
+unsafe fn later<D: Device>(parent: *mut sys::spdk_bdev_io, slot: u8, result: Result<(), IoError>) {
+    struct Late {
+        parent: *mut sys::spdk_bdev_io,
+        slot: u8,
+        result: Result<(), IoError>,
+    }
+    unsafe extern "C" fn deliver_late<D: Device>(late: *mut c_void) {
+        // SAFETY: the box from below, in its only message. The slot's bit has kept the parent.
+        unsafe {
+            let late = Box::from_raw(late.cast::<Late>());
+            deliver::<D>(late.parent, late.slot, late.result);
+        }
+    }
+    let late = Box::new(Late { parent, slot, result });
+    // SAFETY: on the parent's thread.
+    unsafe { call_soon(deliver_late::<D>, Box::into_raw(late).cast()) };
+}
+
+/// # Safety
+/// The child is over, and was not delivered; the caller is on the parent's thread.
+#[inline(always)]
+unsafe fn deliver<D: Device>(parent: *mut sys::spdk_bdev_io, slot: u8, result: Result<(), IoError>) {
+    let bit = slot_bit(slot);
+    // SAFETY: by the caller's promise; the busy slot has kept the parent and its context.
+    unsafe {
         let context = Context::<D>::of(parent);
-        let bit = slot_bit(slot);
+        if (*context).stage != Stage::Parked {
+            not_parked((*context).stage);
+        }
         Slot::release(&raw mut (*context).slots[slot as usize], (*context).listed & bit != 0);
         (*context).listed &= !bit;
         (*context).busy &= !bit;
-        if (*context).stage != Stage::Parked {
-            return within_submit(success, (*context).stage);
-        }
         (*context).stage = Stage::Held;
         let channel = (*context).channel;
         D::child_done(device_of(parent), &(*channel).channel, Io::from_raw(parent), slot, result);
     }
 }
 
-/// SPDK completed a child from within `submit_child`, which it does only to fail it; there the cleared bit is
-/// seen.
 #[cold]
-fn within_submit(success: bool, stage: Stage) {
-    assert!(
-        !success && stage == Stage::Held,
-        "a child has come back to an I/O that is {stage:?}: an I/O with children out has to be parked"
-    );
+#[inline(never)]
+fn not_parked(stage: Stage) -> ! {
+    panic!("a child has come back to an I/O that is {stage:?}: an I/O with children out has to be parked")
 }
 
 /// # Safety
-/// `submit_child` has set the slot up, and SPDK either did not take the child (`rc` is not 0) or has
-/// completed it.
+/// `submit_child` has set the slot up, and SPDK did not take the child.
 #[cold]
 unsafe fn not_sent<D: Device>(context: *mut Context<D>, slot: u8, rc: c_int) -> Result<(), Errno> {
     let bit = slot_bit(slot);
-    // SAFETY: by the caller's promise. A slot that is no longer busy was released by `complete`.
+    // SAFETY: by the caller's promise.
     unsafe {
-        if (*context).busy & bit != 0 {
-            Slot::release(&raw mut (*context).slots[slot as usize], (*context).listed & bit != 0);
-            (*context).listed &= !bit;
-            (*context).busy &= !bit;
-        }
+        Slot::release(&raw mut (*context).slots[slot as usize], (*context).listed & bit != 0);
+        (*context).listed &= !bit;
+        (*context).busy &= !bit;
     }
     Err(Errno::from_rc(rc).err().unwrap_or(Errno::EIO))
 }

@@ -7,9 +7,10 @@ use crate::error::Errno;
 
 /// A bdev: what is shared by all threads that use it.
 ///
-/// **Re-entrancy.** Completing an I/O may at once call [`submit`](Device::submit) of the same channel again,
-/// and so may sending one. That's why a device gets `&self` and `&Channel`: what it borrows from a `RefCell`
-/// of its own it must have given back before it completes or sends.
+/// **Re-entrancy.** Completing an I/O may at once call [`submit`](Device::submit) of the same channel again;
+/// sending or aborting a child may call [`child_done`](Device::child_done) of *other* I/Os of the channel.
+/// That's why a device gets `&self` and `&Channel`: what it borrows from a `RefCell` of its own it must have
+/// given back before it completes or sends.
 pub trait Device: Sized + Send + Sync + 'static {
     /// Its state per thread, dropped on that thread when nobody uses the bdev there any more.
     type Channel: 'static;
@@ -29,8 +30,7 @@ pub trait Device: Sized + Send + Sync + 'static {
     /// and a buffer is aligned as [`BdevSpec::required_alignment_log2`](super::BdevSpec) asks.
     fn submit(&self, channel: &Self::Channel, io: Io<Self>);
 
-    /// A child has come back. Others of the same I/O may still be out. Never called from within
-    /// [`Io::submit_child`].
+    /// A child has come back. Others of the same I/O may still be out. Never called while the I/O is held.
     fn child_done(&self, channel: &Self::Channel, io: Io<Self>, slot: u8, result: Result<(), IoError>) {
         let _ = (channel, result);
         unreachable!("{io:?}: child {slot} of a device that sends no children has come back")

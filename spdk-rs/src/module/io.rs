@@ -110,8 +110,9 @@ impl<D: Device> Io<D> {
         unsafe { &mut (*self.context()).state }
     }
 
-    /// For an abort: the I/O to give up, if it is still with us. The abort itself succeeds when the I/O has
-    /// been completed as aborted, and may always fail.
+    /// For an abort: the I/O to give up, if it is parked with us. (One that is held is being worked on,
+    /// further up the stack.) The abort itself succeeds when that I/O has been completed as aborted, and may
+    /// always fail.
     pub fn abort_target(&self) -> Option<IoToken> {
         if self.kind() != IoKind::Abort {
             return None;
@@ -122,7 +123,7 @@ impl<D: Device> Io<D> {
             let target =
                 (*(&raw const (*self.raw.as_ptr()).u).cast::<sys::spdk_bdev_io_abort_params>()).bio_to_abort;
             let context = Context::<D>::of(target);
-            ((*context).stage != Stage::Free).then(|| IoToken::new(target, (*context).seq))
+            ((*context).stage == Stage::Parked).then(|| IoToken::new(target, (*context).seq))
         }
     }
 

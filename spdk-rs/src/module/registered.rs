@@ -13,7 +13,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::mem::{replace, size_of, zeroed};
 use std::ptr;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use spdk_sys as sys;
 
@@ -36,33 +36,41 @@ enum Life {
     Gone,
 }
 
-/// Counted by the [`Registered`] and, until it is gone, by SPDK. Counts and `life` are touched on the app
-/// thread only.
+/// SPDK's, from `register` to `gone`.
 #[repr(C)]
 pub(super) struct Registration<D: Device> {
     /// First, so that the way from a bdev_io to the device is a constant offset.
     bdev: UnsafeCell<sys::spdk_bdev>,
     pub device: D,
-    life: RefCell<Life>,
     module: &'static Module,
-    name: CString,
+    handle: Rc<Handle>,
     /// SPDK has its address.
     _product: CString,
 }
 
+/// What is left when the bdev is gone. Counted and used on the app thread only.
+struct Handle {
+    /// Valid until the life is Gone.
+    bdev: *mut sys::spdk_bdev,
+    name: CString,
+    life: RefCell<Life>,
+}
+
 /// A registered bdev. Belongs to the app thread. Dropping it unregisters the bdev.
+///
+/// The bdev may go without us: SPDK unregisters all when it stops. [`Device::destruct`] tells; the device is
+/// dropped whether this still exists or not.
 pub struct Registered<D: Device> {
-    registration: Arc<Registration<D>>,
-    /// Neither Send nor Sync.
-    thread: PhantomData<*mut ()>,
+    handle: Rc<Handle>,
+    device: PhantomData<*mut D>,
 }
 
 /// Registers a bdev: from here on others can open it. Modules examine it before this returns, so I/O may come
 /// at once.
 ///
 /// # Errors
-/// The device is dropped (if SPDK got half-way, at a later turn of the thread). `EPERM`: not on the app
-/// thread. `EINVAL`: the spec is impossible. `EEXIST`: a bdev of that name or UUID exists. `ENOMEM`.
+/// The device is dropped, at a later turn of the thread if SPDK has seen it. `EPERM`: not on the app thread.
+/// `EINVAL`: the spec is impossible. `EEXIST`: a bdev of that name or UUID exists. `ENOMEM`.
 ///
 /// # Panics
 /// If `D` is not among the devices that the module declared.
@@ -81,26 +89,32 @@ pub fn register<D: Device>(
     spec.check()?;
     let name = CString::new(spec.name.as_str()).map_err(|_| Errno::EINVAL)?;
     let product = CString::new(spec.product.as_str()).map_err(|_| Errno::EINVAL)?;
-    let bdev = UnsafeCell::new(bdev_of::<D>(module, &spec, &name, &product));
+    let bdev = bdev_of::<D>(module, &spec, &name, &product);
+    // Two steps, since each of the two points to the other.
     let life = RefCell::new(Life::Live);
-    let registration = Arc::new(Registration { bdev, device, life, module, name, _product: product });
-    // One count is SPDK's.
-    let io_device = Arc::into_raw(Arc::clone(&registration)).cast_mut();
+    let registration = Box::into_raw(Box::<Registration<D>>::new_uninit());
+    // SAFETY: the box is ours and gets its value here; the bdev is its first field.
+    let handle = unsafe {
+        let handle = Rc::new(Handle { bdev: registration.cast(), name, life });
+        let bdev = UnsafeCell::new(bdev);
+        let value = Registration { bdev, device, module, handle: Rc::clone(&handle), _product: product };
+        (*registration).write(value);
+        (*handle.bdev).ctxt = registration.cast();
+        handle
+    };
     // SAFETY: the registration stays where it is and lives until `gone`, which is called when the io_device
-    // is unregistered; the callbacks fit its type. `ctxt` is set before SPDK sees the bdev.
+    // is unregistered; the callbacks fit its type.
     let rc = unsafe {
         sys::spdk_io_device_register(
-            io_device.cast(),
+            registration.cast(),
             Some(open_channel::<D>),
             Some(close_channel::<D>),
             size_of::<DeviceChannel<D>>() as u32,
-            registration.name.as_ptr(),
+            handle.name.as_ptr(),
         );
-        let bdev = registration.bdev.get();
-        (*bdev).ctxt = io_device.cast();
-        sys::spdk_bdev_register(bdev)
+        sys::spdk_bdev_register(handle.bdev)
     };
-    let registered = Registered { registration, thread: PhantomData };
+    let registered = Registered { handle, device: PhantomData };
     match Errno::from_rc(rc) {
         Ok(()) => Ok(registered),
         Err(errno) => {
@@ -111,73 +125,70 @@ pub fn register<D: Device>(
 }
 
 impl<D: Device> Registered<D> {
-    /// The device.
-    pub fn device(&self) -> &D {
-        &self.registration.device
-    }
-
     /// The bdev's name.
     pub fn name(&self) -> &str {
-        self.registration.name.to_str().unwrap_or_default()
+        self.handle.name.to_str().unwrap_or_default()
     }
 
-    /// Changes the size. `EBUSY`: smaller, and somebody has it open.
+    /// Changes the size. `EBUSY`: smaller, and somebody has it open. `ENODEV`: it is leaving or gone.
     pub fn resize(&self, num_blocks: u64) -> Result<(), Errno> {
-        match *self.registration.life.borrow() {
-            Life::Live => {}
-            _ => return Err(Errno::ENODEV),
+        require_app_thread()?;
+        if !matches!(*self.handle.life.borrow(), Life::Live) {
+            return Err(Errno::ENODEV);
         }
         // SAFETY: it is registered. The notification is a message, so nothing calls back into us from here.
-        Errno::from_rc(unsafe {
-            sys::spdk_bdev_notify_blockcnt_change(self.registration.bdev.get(), num_blocks)
-        })
+        Errno::from_rc(unsafe { sys::spdk_bdev_notify_blockcnt_change(self.handle.bdev, num_blocks) })
     }
 
     /// Removes the bdev: whoever has it open is told to close it, and when all have, [`Device::destruct`] is
-    /// called. `done` is called on the app thread when the device has been dropped. An error (`EPERM`) means
-    /// that this was not called on the app thread: the bdev stays, for ever.
+    /// called. `done` is called on the app thread when the device has been dropped (at once, if it is gone
+    /// already). An error (`EPERM`) means that this was not called on the app thread: the bdev stays, for
+    /// ever.
     pub fn unregister(self, done: impl FnOnce(Result<(), Errno>) + 'static) {
         if !on_app_thread() {
             return done(Err(Errno::EPERM));
         }
-        let gone = matches!(*self.registration.life.borrow(), Life::Gone);
-        if gone {
-            drop(self);
+        if matches!(*self.handle.life.borrow(), Life::Gone) {
             return done(Ok(()));
         }
         self.leave(Some(Box::new(done)));
     }
 
     fn leave(&self, when_gone: Option<WhenGone>) {
-        let was_live = {
-            let mut life = self.registration.life.borrow_mut();
-            let was_live = matches!(*life, Life::Live);
-            if was_live {
-                *life = Life::Leaving(Vec::new());
-            }
-            if let Life::Leaving(waiting) = &mut *life {
-                waiting.extend(when_gone);
-            }
-            was_live
-        };
+        let was_live = self.handle.leaving();
+        if let Life::Leaving(waiting) = &mut *self.handle.life.borrow_mut() {
+            waiting.extend(when_gone);
+        }
         if was_live {
             // SAFETY: it is registered, or SPDK is removing it by itself, which it notices. It calls back
             // later.
-            unsafe { sys::spdk_bdev_unregister(self.registration.bdev.get(), None, ptr::null_mut()) };
+            unsafe { sys::spdk_bdev_unregister(self.handle.bdev, None, ptr::null_mut()) };
         }
     }
 
     /// `spdk_bdev_register` failed. Either the bdev never was registered, or SPDK removes it again by itself.
     fn give_up(self) {
-        let bdev = self.registration.bdev.get();
-        *self.registration.life.borrow_mut() = Life::Leaving(Vec::new());
+        self.handle.leaving();
+        let bdev = self.handle.bdev;
         // SAFETY: on the app thread, where names change; the io_device is registered and nobody has a
         // channel.
         unsafe {
-            if sys::spdk_bdev_get_by_name(self.registration.name.as_ptr()) != bdev {
+            if sys::spdk_bdev_get_by_name(self.handle.name.as_ptr()) != bdev {
                 sys::spdk_io_device_unregister((*bdev).ctxt, Some(gone::<D>));
             }
         }
+    }
+}
+
+impl Handle {
+    /// Whether it was live until now.
+    fn leaving(&self) -> bool {
+        let mut life = self.life.borrow_mut();
+        let was_live = matches!(*life, Life::Live);
+        if was_live {
+            *life = Life::Leaving(Vec::new());
+        }
+        was_live
     }
 }
 
@@ -185,7 +196,7 @@ impl<D: Device> Drop for Registered<D> {
     fn drop(&mut self) {
         if on_app_thread() {
             self.leave(None);
-        } else {
+        } else if matches!(*self.handle.life.borrow(), Life::Live) {
             tracing::error!(bdev = self.name(), "can't remove a bdev: not on the app thread");
         }
     }
@@ -219,6 +230,8 @@ fn bdev_of<D: Device>(
     bdev.max_rw_size = spec.max_rw_blocks;
     bdev.max_unmap = spec.max_unmap_blocks;
     bdev.max_write_zeroes = spec.max_write_zeroes_blocks;
+    bdev.max_num_segments = spec.max_segments;
+    bdev.max_segment_size = spec.max_segment_bytes;
     bdev.reset_io_drain_timeout = spec.reset_drain_timeout_s;
     if let Some(id) = spec.numa_id {
         bdev.numa.set_id_valid(1);
@@ -270,15 +283,10 @@ unsafe extern "C" fn dump_info_json<D: Device>(ctxt: *mut c_void, w: *mut sys::s
 
 /// SPDK: nobody uses the bdev any more. Always answers later (1).
 unsafe extern "C" fn destruct<D: Device>(ctxt: *mut c_void) -> c_int {
-    // SAFETY: ctxt is the registration, which stays until `gone`; our thread is the app thread, where it was
+    // SAFETY: ctxt is the registration, which stays until `gone`; this is the app thread, where it was
     // unregistered.
     let registration = unsafe { &*ctxt.cast::<Registration<D>>() };
-    {
-        let mut life = registration.life.borrow_mut();
-        if let Life::Live = *life {
-            *life = Life::Leaving(Vec::new());
-        }
-    }
+    registration.handle.leaving();
     let done = DestructDone { bdev: Doomed(registration.bdev.get()), tell: destructed::<D> };
     registration.device.destruct(done);
     1
@@ -294,11 +302,10 @@ unsafe fn destructed<D: Device>(bdev: Doomed) {
 }
 
 unsafe extern "C" fn gone<D: Device>(io_device: *mut c_void) {
-    // SAFETY: this is SPDK's count, which ends here.
-    let registration = unsafe { Arc::from_raw(io_device.cast::<Registration<D>>()) };
-    let waiting = match replace(&mut *registration.life.borrow_mut(), Life::Gone) {
-        Life::Leaving(waiting) => waiting,
-        Life::Live | Life::Gone => unreachable!("a bdev has ended that was not leaving"),
+    // SAFETY: nobody has the bdev open and no channel is left, so this is the last reference.
+    let registration = unsafe { Box::from_raw(io_device.cast::<Registration<D>>()) };
+    let Life::Leaving(waiting) = replace(&mut *registration.handle.life.borrow_mut(), Life::Gone) else {
+        unreachable!("a bdev has ended that was not leaving");
     };
     // SAFETY: destruct answered 1, so this is owed; it only calls whoever had SPDK unregister it.
     unsafe { sys::spdk_bdev_destruct_done(registration.bdev.get(), 0) };

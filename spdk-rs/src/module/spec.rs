@@ -32,6 +32,10 @@ pub struct BdevSpec {
     pub max_unmap_blocks: u32,
     /// Largest write of zeroes, likewise.
     pub max_write_zeroes_blocks: u32,
+    /// Most pieces of a buffer, and the largest in bytes: SPDK splits what has more. Both or neither.
+    pub max_segments: u32,
+    /// See `max_segments`.
+    pub max_segment_bytes: u32,
     /// How long a reset waits for I/O in flight before it is sent; 0: not at all. If all comes back by then,
     /// it is not sent.
     pub reset_drain_timeout_s: u16,
@@ -56,6 +60,8 @@ impl BdevSpec {
             max_rw_blocks: 0,
             max_unmap_blocks: 0,
             max_write_zeroes_blocks: 0,
+            max_segments: 0,
+            max_segment_bytes: 0,
             reset_drain_timeout_s: 0,
             numa_id: None,
         }
@@ -68,7 +74,8 @@ impl BdevSpec {
             && self.block_size.is_multiple_of(512)
             && self.physical_block_size.is_multiple_of(self.block_size)
             && self.num_blocks > 0
-            && self.required_alignment_log2 <= 12;
+            && self.required_alignment_log2 <= 12
+            && (self.max_segments == 0) == (self.max_segment_bytes == 0);
         if fine { Ok(()) } else { Err(Errno::EINVAL) }
     }
 }
@@ -87,6 +94,7 @@ mod tests {
             BdevSpec::new("a", 520, 1),
             BdevSpec::new("a", 512, 0),
             BdevSpec { required_alignment_log2: 13, ..fine.clone() },
+            BdevSpec { max_segments: 4, ..fine.clone() },
             BdevSpec { physical_block_size: 700, ..fine },
         ];
         for spec in broken {

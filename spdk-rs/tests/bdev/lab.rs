@@ -89,7 +89,17 @@ impl Lab {
 
     /// Finishes everything; what the test opened must have been dropped.
     pub fn stop(mut self) {
+        self.finish_subsystems();
+        self.stop_threads();
+    }
+
+    /// The first half of [`Lab::stop`].
+    pub fn finish_subsystems(&mut self) {
         self.later(subsystem::fini).expect("end of the subsystems");
+    }
+
+    /// The second half of [`Lab::stop`].
+    pub fn stop_threads(mut self) {
         self.app = None;
         self.until("the threads have exited", |lab| lab.threads.is_empty());
         drop(self.lib);
@@ -129,16 +139,11 @@ impl Lab {
 
     /// Runs a future on the app thread.
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
-        self.block_on_thread(0, future)
-    }
-
-    /// Runs a future on thread `n`.
-    pub fn block_on_thread<F: Future>(&mut self, n: usize, future: F) -> F::Output {
         let mut future = pin!(future);
         let mut output = None;
         self.until("a future is ready", |lab| {
             let mut cx = Context::from_waker(Waker::noop());
-            if let Poll::Ready(value) = lab.on(n, || future.as_mut().poll(&mut cx)) {
+            if let Poll::Ready(value) = lab.on_app(|| future.as_mut().poll(&mut cx)) {
                 output = Some(value);
             }
             output.is_some()
