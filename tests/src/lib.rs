@@ -1,1 +1,6 @@
-//! End-to-end tests.
+//! What the end-to-end tests share: child processes, the daemon, its JSON-RPC, waiting with a deadline.
+//!
+//! Nothing here links SPDK: what is tested runs in child processes, each in a folder of its own, with sockets and ports
+//! of its own, and is ended by its process id whatever happens.
+
+pub mod rpc;

@@ -1,0 +1,168 @@
+//! The course of a run, on an OS thread that may wait: calls, workers, faults, read-back, questions.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use basalt_tests::rpc::Client;
+use spdk_rs::thread::ThreadHandle;
+
+use crate::content::Content;
+use crate::host::Bdev;
+use crate::model::Model;
+use crate::options::{Call, Fault, Verify};
+use crate::process::{self, App};
+use crate::rng::mix;
+use crate::verdict::{Called, Verdict};
+use crate::worker::{Shared, Source, State, Worker};
+use crate::workload::{Op, Shape};
+
+/// How long a call may take: it waits for I/O to drain.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Makes a call; on the socket of this process unless it names another one.
+pub fn call(own_socket: &Path, call: &Call) -> Result<serde_json::Value> {
+    let socket = call.socket.as_deref().unwrap_or(own_socket);
+    let mut client = Client::connect(socket, CALL_TIMEOUT)?;
+    client.call(&call.method, call.params.clone()).map_err(|error| anyhow!("{}: {error}", call.method))
+}
+
+/// Makes the calls that come first, and opens the bdev.
+pub fn open(app: &App, socket: &Path, setup: &[Call], bdev: &str) -> Result<Arc<Bdev>> {
+    for one in setup {
+        call(socket, one)?;
+    }
+    let name = bdev.to_owned();
+    let opened = app.call(move || Bdev::open(&name))?;
+    opened.map_err(|errno| anyhow!("bdev {bdev} can't be opened: {errno}"))
+}
+
+/// Random I/O with faults, and the read-back.
+pub fn verify(app: &App, socket: &Path, options: &Verify, seed: u64) -> Result<Verdict> {
+    let bdev = open(app, socket, &options.common.setup, &options.common.bdev)?;
+    let shared = Arc::new(share(bdev, options, seed));
+    let cores: Vec<u32> =
+        app.cores().iter().copied().filter(|core| !options.idle_cores.contains(core)).collect();
+    ensure!(!cores.is_empty(), "every core is in --idle-cores: none is left for I/O");
+
+    let milestones: Vec<(Fault, Receiver<u64>)> = plan_faults(&shared, &options.fault);
+    let random = Crew::start(app, &shared, &cores, options.depth, seed)?;
+    for (fault, reached) in milestones {
+        let at = reached.recv().unwrap_or_else(|_| shared.lock().verdict.ios);
+        make(&shared, socket, &fault.call(), at);
+        prolong(&shared, options.ios / 4);
+    }
+    random.finish(shared.deadline + CALL_TIMEOUT)?;
+    let now = || shared.lock().verdict.ios;
+    options.then.iter().for_each(|one| make(&shared, socket, one, now()));
+
+    shared.lock().source = Source::ReadBack { next_lba: 0 };
+    let read_back = Crew::start(app, &shared, &cores, options.depth.min(4), mix(seed))?;
+    read_back.finish(Instant::now() + CALL_TIMEOUT)?;
+    options.ask.iter().for_each(|one| make(&shared, socket, one, now()));
+
+    app.call(move || {
+        // The last Arc: the bdev is closed here, on the app thread.
+        let shared = Arc::into_inner(shared).context("a worker is left")?;
+        let bdev = Arc::clone(&shared.bdev);
+        let verdict = shared.into_verdict();
+        drop(bdev);
+        Ok(verdict)
+    })?
+}
+
+fn share(bdev: Arc<Bdev>, options: &Verify, seed: u64) -> Shared {
+    let kinds = [Op::WriteZeroes, Op::Unmap, Op::Flush];
+    let (num_blocks, block_size) = (bdev.num_blocks, bdev.block_size);
+    let shape = Shape {
+        num_blocks,
+        block_size,
+        max_blocks: (options.max_kib * 1024 / u64::from(block_size)).clamp(1, num_blocks),
+        borders: options.borders.clone(),
+        without: kinds.into_iter().filter(|op| !bdev.supports(*op)).collect(),
+    };
+    let state = State {
+        model: Model::new(num_blocks),
+        verdict: Verdict { seed, num_blocks, block_size, ..Verdict::default() },
+        source: Source::Random { until: options.ios },
+        milestones: Vec::new(),
+    };
+    let deadline = Instant::now() + Duration::from_secs(options.seconds);
+    Shared::new(bdev, shape, Content::new(seed), options.unmap_may_keep, deadline, state)
+}
+
+/// Has the workers tell when it is time for each fault.
+fn plan_faults(shared: &Shared, faults: &[Fault]) -> Vec<(Fault, Receiver<u64>)> {
+    let mut faults = faults.to_vec();
+    faults.sort_by_key(|fault| fault.at);
+    let mut state = shared.lock();
+    let plan = |fault: Fault| {
+        let (tell, told) = mpsc::channel();
+        state.milestones.push((fault.at, tell));
+        (fault, told)
+    };
+    faults.into_iter().map(plan).collect()
+}
+
+/// There is I/O after a fault, too.
+fn prolong(shared: &Shared, ios: u64) {
+    let mut state = shared.lock();
+    let least = state.verdict.ios + ios;
+    if let Source::Random { until } = &mut state.source {
+        *until = (*until).max(least);
+    }
+}
+
+fn make(shared: &Shared, socket: &Path, one: &Call, at: u64) {
+    let (result, error) = match call(socket, one) {
+        Ok(result) => (Some(result), None),
+        Err(error) => (None, Some(format!("{error:#}"))),
+    };
+    shared.lock().verdict.calls.push(Called { method: one.method.clone(), at, result, error });
+}
+
+/// The workers of all cores.
+struct Crew {
+    threads: Vec<ThreadHandle>,
+    done: Receiver<()>,
+}
+
+impl Crew {
+    fn start(app: &App, shared: &Arc<Shared>, cores: &[u32], depth: usize, seed: u64) -> Result<Crew> {
+        let (tell, done) = mpsc::channel();
+        let mut threads = Vec::new();
+        for &core in cores {
+            let thread = app.spawn(&format!("worker_{core}"), core)?;
+            let (shared, tell) = (Arc::clone(shared), tell.clone());
+            let seed = mix(seed ^ u64::from(core + 1));
+            let started = process::call(&thread, move || Worker::start(shared, core, depth, seed, tell))?;
+            started.map_err(|errno| anyhow!("no channel or buffers on core {core}: {errno}"))?;
+            threads.push(thread);
+        }
+        Ok(Crew { threads, done })
+    }
+
+    fn finish(self, deadline: Instant) -> Result<()> {
+        for _ in &self.threads {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.done.recv_timeout(left) {
+                Ok(()) => {}
+                // It hangs, and so would an orderly end.
+                Err(RecvTimeoutError::Timeout) => die("I/O does not come back"),
+                Err(RecvTimeoutError::Disconnected) => die("a worker is gone"),
+            }
+        }
+        // What they left on their threads ends before the bdev is closed.
+        for thread in &self.threads {
+            process::call(thread, || ())?;
+        }
+        Ok(())
+    }
+}
+
+fn die(why: &str) -> ! {
+    eprintln!("basalt-model: {why}");
+    std::process::exit(3);
+}
