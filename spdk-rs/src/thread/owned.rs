@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::CStr;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::thread as os_thread;
 
@@ -55,7 +56,9 @@ impl OwnedThread {
     /// Gives the thread back unpolled, so that its creation fails.
     pub(super) fn refuse(self) -> NonNull<sys::spdk_thread> {
         lib_state::LIFE.leave();
-        std::mem::ManuallyDrop::new(self).raw
+        let mut this = ManuallyDrop::new(self);
+        drop(std::mem::take(&mut this.name));
+        this.raw
     }
 
     /// Runs what waits: messages, pollers, timers due at `now_ticks` (0: read the clock).
