@@ -17,6 +17,7 @@ pub mod client;
 mod identity;
 mod memory;
 mod paint;
+mod paths;
 mod plan;
 mod run;
 mod status;

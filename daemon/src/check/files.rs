@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use basalt_config::{Bytes, Config, DriveKind, Spanned};
 use rustix::fs::{Access, access, statvfs};
 
 use super::Finding;
+use crate::paths::folder_of;
 use crate::units;
 
 pub(super) fn findings(config: &Config) -> Vec<Finding> {
@@ -105,8 +106,4 @@ fn look_at_folder(path: &Spanned<PathBuf>) -> Result<(), Box<Finding>> {
             error(reason, format!("see who may: `ls -ld {}`", folder.display()))
         }
     }
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -16,8 +16,6 @@ mod handoff;
 mod operator;
 mod progress;
 pub mod socket;
-#[cfg(test)]
-mod tests;
 
 use std::path::Path;
 
@@ -28,7 +26,7 @@ use crate::check::{self, Severity};
 use crate::cli::Exit;
 use crate::memory::machine::Machine;
 use crate::paint::Paint;
-use crate::{plan, units};
+use crate::{paths, plan, units};
 use operator::Outcome;
 use progress::Progress;
 
@@ -77,7 +75,7 @@ pub fn run(file: Option<&Path>, log: &str) -> Result<Exit> {
 
 /// What is there now, and where: the last line of a start.
 fn ready_line(config: &Config) -> String {
-    let socket = config.runtime.rpc_socket.display();
+    let socket = paths::absolute(&config.runtime.rpc_socket);
     let exports: Vec<String> = config
         .exports
         .iter()
@@ -89,7 +87,7 @@ fn ready_line(config: &Config) -> String {
         .collect();
     let arrays = units::count(config.arrays.len(), "array");
     let exports = if exports.is_empty() { "nothing exported".to_owned() } else { exports.join(", ") };
-    format!("ready: {arrays}; {exports}; status: basalt --socket {socket} status")
+    format!("ready: {arrays}; {exports}; status: basalt --socket {} status", socket.display())
 }
 
 fn colour(paint: Paint) -> Colour {

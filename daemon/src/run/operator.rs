@@ -23,9 +23,9 @@ use crate::paint::Paint;
 use crate::plan::teardown::{self, Live, Phase};
 use crate::plan::{Learn, Made, Step};
 
-/// Why the daemon is to stop, for the message: `Ctrl-C`, `SIGTERM`, `spdk_kill_instance`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stop(pub String);
+/// The daemon is to stop: by Ctrl-C, SIGTERM or `spdk_kill_instance`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stop;
 
 /// How the daemon's life went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,14 +62,14 @@ const LOOK_PERIOD: Duration = Duration::from_millis(200);
 /// What the bring-up came to.
 enum Up {
     All,
-    StoppedBy(Stop),
+    Stopped,
     Failed,
 }
 
 /// What a call came to.
 enum Called {
     Answered(Result<Value, ClientError>),
-    StoppedBy(Stop),
+    Stopped,
 }
 
 /// Whether a call is given up when the daemon is told to stop.
@@ -95,14 +95,18 @@ impl Operator {
                 self.progress.notice("not started; taking back what was done");
                 Outcome::StartFailed
             }
-            Up::StoppedBy(stop) => {
-                self.progress.notice(&format!("{}: stopping in the middle of the start", stop.0));
+            Up::Stopped => {
+                self.progress.notice("asked to stop in the middle of the start");
                 Outcome::Stopped
             }
             Up::All => {
                 self.progress.headline(&self.ready);
-                let reason = self.stop.recv().map_or_else(|_| "the reactor ended".to_owned(), |stop| stop.0);
-                self.progress.notice(&format!("{reason}: stopping"));
+                let asked = self.stop.recv();
+                self.progress.notice(if asked.is_ok() {
+                    "asked to stop"
+                } else {
+                    "the reactor ended: stopping"
+                });
                 Outcome::Stopped
             }
         };
@@ -112,8 +116,8 @@ impl Operator {
     fn bring_up(&self, client: &mut Client, made: &mut Vec<Made>) -> Up {
         let mut uuids = BTreeMap::new();
         for step in &self.plan {
-            if let Ok(stop) = self.stop.try_recv() {
-                return Up::StoppedBy(stop);
+            if let Ok(Stop) = self.stop.try_recv() {
+                return Up::Stopped;
             }
             let params = fill(step, &uuids);
             match self.call(client, step.method, &params, step.timeout, &step.what, Heed::Stop) {
@@ -126,9 +130,9 @@ impl Operator {
                     self.report(step, &params, &error);
                     return Up::Failed;
                 }
-                Called::StoppedBy(stop) => {
+                Called::Stopped => {
                     made.extend(step.makes.clone());
-                    return Up::StoppedBy(stop);
+                    return Up::Stopped;
                 }
             }
             made.extend(step.makes.clone());
@@ -159,9 +163,9 @@ impl Operator {
                 }));
             }
             if heed == Heed::Stop
-                && let Ok(stop) = self.stop.try_recv()
+                && let Ok(Stop) = self.stop.try_recv()
             {
-                return Called::StoppedBy(stop);
+                return Called::Stopped;
             }
             if !told && started.elapsed() >= PATIENCE {
                 self.progress.notice(&format!("waiting for {what} (up to {} s more)", left.as_secs() + 1));
@@ -213,7 +217,7 @@ impl Operator {
                 self.progress.failed(&format!("{one}: {error}"));
                 false
             }
-            Called::StoppedBy(_) => unreachable!("stop is not heeded here"),
+            Called::Stopped => unreachable!("stop is not heeded here"),
         }
     }
 }

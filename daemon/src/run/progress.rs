@@ -1,7 +1,7 @@
 //! What the daemon tells its operator: lines on stderr, with the time since the start.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::paint::{Paint, Style};
 
@@ -16,11 +16,6 @@ impl Progress {
     /// Counts from now.
     pub fn new() -> Progress {
         Progress { started: Instant::now(), paint: Paint::for_stream(&std::io::stderr()) }
-    }
-
-    /// Since the start.
-    pub fn elapsed(&self) -> Duration {
-        self.started.elapsed()
     }
 
     /// Whether to paint.

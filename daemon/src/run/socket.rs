@@ -7,6 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::paths::folder_of;
+
 /// What is at the path of a socket.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Occupant {
@@ -53,7 +55,7 @@ pub fn claim(path: &Path) -> Result<Option<String>> {
     let shown = path.display();
     match look(path)? {
         Occupant::Nobody => {
-            let folder = path.parent().unwrap_or(Path::new("/"));
+            let folder = folder_of(path);
             if !folder.is_dir() {
                 bail!(
                     "there is no folder {} for the socket\n  make it:  mkdir -p {}",

@@ -140,7 +140,7 @@ pub struct Subsystem {
     #[serde(default)]
     pub allow_any_host: bool,
     #[serde(default)]
-    pub hosts: Vec<Host>,
+    pub hosts: Vec<serde_json::Value>,
     #[serde(default)]
     pub namespaces: Vec<Namespace>,
     /// Hosts that are connected now; asked for apart, subsystem by subsystem.
@@ -179,11 +179,6 @@ impl Listener {
             format!("{scheme}://{}:{}", self.traddr, self.trsvcid)
         }
     }
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub struct Host {
-    pub nqn: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -1,9 +1,7 @@
 //! The command line against a daemon that runs: changes, answers, refusals, exit codes.
 
-mod support;
-
+use crate::support::{Place, text};
 use serde_json::Value;
-use support::{Place, text};
 
 const MIRROR: &str = r#"
 drives:
@@ -47,7 +45,7 @@ fn failing_a_member_shows_everywhere() {
     let last = numbers.last().unwrap();
     let since = json(&place, &format!("events data --since {}", last - 1), 0);
     assert_eq!(since["events"].as_array().unwrap().len(), 1);
-    assert!(daemon.stop().0.success());
+    daemon.stop_well();
 }
 
 #[test]
@@ -58,7 +56,7 @@ fn the_last_good_member_is_not_failed() {
     let refused = json(&place, "member fail data m1", 1);
     assert!(refused["error"]["message"].as_str().is_some_and(|m| !m.is_empty()), "{refused}");
     assert_eq!(json(&place, "status", 3)["arrays"][0]["members"][1]["state"], "in_sync");
-    assert!(daemon.stop().0.success());
+    daemon.stop_well();
 }
 
 #[test]
@@ -73,7 +71,7 @@ fn what_comes_later_says_so() {
         let message = refused["error"]["message"].as_str().unwrap();
         assert!(message.contains("come"), "{line}: {message}");
     }
-    assert!(daemon.stop().0.success());
+    daemon.stop_well();
 }
 
 #[test]
@@ -89,7 +87,7 @@ fn arrays_are_made_shown_and_deleted() {
     json(&place, "array delete pair", 0);
     assert_eq!(json(&place, "status", 0)["arrays"], serde_json::json!([]));
     json(&place, "array create pair --level raid1 --members a,b", 0);
-    assert!(daemon.stop().0.success());
+    daemon.stop_well();
 }
 
 #[test]
@@ -114,7 +112,7 @@ fn refusals_name_what_is_there_and_change_nothing() {
         assert!(refused["error"]["message"].as_str().is_some_and(|m| m.len() > 5), "{line}: {refused}");
     }
     assert_eq!(json(&place, "status", 0), before);
-    assert!(daemon.stop().0.success());
+    daemon.stop_well();
 }
 
 #[test]

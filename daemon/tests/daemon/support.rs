@@ -57,6 +57,12 @@ impl Place {
         Daemon::start(&self.write(body))
     }
 
+    /// A JSON-RPC call to this place's daemon, which must not refuse it.
+    pub fn call(&self, method: &str, params: serde_json::Value) -> serde_json::Value {
+        let mut client = basalt::client::Client::connect(&self.socket()).unwrap();
+        client.call(method, &params, LONG).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
     /// Runs the command line against this place's daemon.
     pub fn cli(&self, line: &str) -> Output {
         let socket = self.socket();
@@ -140,11 +146,12 @@ impl Daemon {
         }
     }
 
-    /// Stops it as an operator would, and says how it went.
-    pub fn stop(mut self) -> (ExitStatus, String) {
+    /// Stops it as an operator would, which must go well; answers all that it said.
+    pub fn stop_well(mut self) -> String {
         self.signal(Signal::TERM);
         let status = self.wait();
-        (status, std::mem::take(&mut self.said))
+        assert!(status.success(), "{status}; the daemon said:\n{}", self.said);
+        std::mem::take(&mut self.said)
     }
 }
 

@@ -1,12 +1,10 @@
 //! The daemon's life, on real SPDK: start, refusals, stop.
 
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 
+use crate::support::{Place, basalt, text};
 use rustix::process::Signal;
 use serde_json::Value;
-use support::{Place, basalt, text};
 
 const MIRROR: &str = r#"
 drives:
@@ -17,11 +15,6 @@ arrays:
 exports:
   - { nqn: "nqn.2026-11.io.basalt:data", listen: ["tcp://127.0.0.1:{port}"], namespaces: [data] }
 "#;
-
-fn call(place: &Place, method: &str, params: Value) -> Value {
-    let mut client = basalt::client::Client::connect(&place.socket()).unwrap();
-    client.call(method, &params, support::LONG).unwrap()
-}
 
 #[test]
 fn a_mirror_comes_up_is_exported_and_goes_down() {
@@ -47,10 +40,9 @@ fn a_mirror_comes_up_is_exported_and_goes_down() {
     }
     std::net::TcpStream::connect(("127.0.0.1", place.port)).unwrap();
 
-    let (status, said) = daemon.stop();
-    assert!(status.success(), "{said}");
+    let said = daemon.stop_well();
     let at = |part: &str| said.find(part).unwrap_or_else(|| panic!("`{part}` is missing:\n{said}"));
-    assert!(at("SIGTERM") < at("stopped exports"));
+    assert!(at("asked to stop") < at("stopped exports"));
     assert!(at("stopped exports") < at("stopped arrays"));
     assert!(at("stopped arrays") < at("stopped drives"));
     assert!(!place.socket().exists());
@@ -60,9 +52,9 @@ fn a_mirror_comes_up_is_exported_and_goes_down() {
 fn identity_is_the_same_after_a_restart() {
     let place = Place::new();
     let identity = |place: &Place| {
-        let subsystems = call(place, "nvmf_get_subsystems", Value::Null);
+        let subsystems = place.call("nvmf_get_subsystems", Value::Null);
         let export = subsystems.as_array().unwrap().iter().find(|s| s["subtype"] == "NVMe").unwrap().clone();
-        let arrays = call(place, "bdev_basalt_get_arrays", serde_json::json!({}));
+        let arrays = place.call("bdev_basalt_get_arrays", serde_json::json!({}));
         let of = |value: &Value| value.to_string();
         [
             of(&export["serial_number"]),
@@ -75,13 +67,13 @@ fn identity_is_the_same_after_a_restart() {
     };
     let daemon = place.run(MIRROR);
     let before = identity(&place);
-    assert!(daemon.stop().0.success());
+    daemon.stop_well();
     let daemon = place.run(MIRROR);
     assert_eq!(identity(&place), before);
     let uuid = before[5].trim_matches('"');
     assert!(before[4].contains(uuid), "the namespace has the array's uuid: {before:?}");
     assert!(before[4].contains(&uuid.replace('-', "").to_uppercase()), "and it is the nguid: {before:?}");
-    assert!(daemon.stop().0.success());
+    daemon.stop_well();
 }
 
 #[test]
@@ -92,7 +84,7 @@ fn a_second_daemon_on_the_socket_is_refused_and_names_the_first() {
     assert_eq!(second.wait().code(), Some(1), "{}", second.said);
     assert!(second.said.contains(&format!("process {} listens on", daemon.pid())), "{}", second.said);
     assert_eq!(text(&place.cli("status")).0, 0);
-    assert!(daemon.stop().0.success());
+    daemon.stop_well();
 }
 
 #[test]
@@ -106,7 +98,7 @@ fn a_killed_daemon_leaves_a_socket_that_the_next_one_removes() {
     assert!(error.contains("nobody answers"), "{error}");
     let daemon = place.run(MIRROR);
     assert!(daemon.said.contains("removed the stale socket"), "{}", daemon.said);
-    assert!(daemon.stop().0.success());
+    daemon.stop_well();
 }
 
 #[test]
@@ -130,7 +122,7 @@ fn a_drive_that_another_daemon_uses_is_refused_at_its_line() {
         assert!(refused.said.contains(part), "`{part}` is missing:\n{}", refused.said);
     }
     assert_eq!(text(&first.cli("status")).0, 0);
-    assert!(daemon.stop().0.success());
+    daemon.stop_well();
 }
 
 #[test]
@@ -148,9 +140,8 @@ fn stopping_in_the_middle_of_the_start_takes_back_what_was_done() {
     let body = "drives:\n  - { name: d0, file: { path: d0.img, size: 64MiB } }\n  - { name: late, bdev: NeverMade }\n";
     let mut daemon = place.start(body);
     daemon.wait_for_line("drive d0: file");
-    let (status, said) = daemon.stop();
-    assert!(status.success(), "{said}");
-    assert!(said.contains("stopping in the middle of the start"), "{said}");
+    let said = daemon.stop_well();
+    assert!(said.contains("asked to stop in the middle of the start"), "{said}");
     assert!(said.contains("stopped drives: 1"), "{said}");
 }
 

@@ -1,0 +1,6 @@
+//! The real binary on real SPDK: one program, so that it is linked once.
+
+mod control;
+mod fabric;
+mod life;
+mod support;
