@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use raid::channel::{Child, FromChannel, Step};
+use raid::channel::{Child, FromChannel, Move};
 use raid::msg::{ToArray, ToChannel, ToShard};
 use raid::{Channel, ChannelId, FaultKind, IoId, Slot};
 use spdk_rs::Errno;
@@ -82,11 +82,12 @@ impl ChannelCore {
     #[inline]
     pub fn run(self: &Rc<Self>, mut io: Io<RaidBdev>) {
         let id = IoId(io.token().raw());
+        let mut child = Child::default();
         loop {
             // The machine is borrowed for the question only: sending and completing can come back here.
-            let step = self.machine.borrow_mut().next(id, &mut io.state().io);
+            let step = self.machine.borrow_mut().advance(id, &mut io.state().io, &mut child);
             match step {
-                Step::Submit(child) => {
+                Move::Submit => {
                     if let Err(errno) = self.send_child(&mut io, &child)
                         && self.could_not_send(&mut io, &child, errno)
                     {
@@ -95,11 +96,11 @@ impl ChannelCore {
                         return;
                     }
                 }
-                Step::Done(result) => {
+                Move::Done(result) => {
                     self.send_messages();
                     return io.complete(result.map_err(error_of));
                 }
-                Step::Wait => {
+                Move::Wait => {
                     self.send_messages();
                     io.into_token();
                     return;

@@ -44,7 +44,7 @@ impl Op {
 }
 
 /// A member I/O to submit. Its buffer, if it has one, is a part of the host's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Child {
     /// Names the child within its host I/O, `0..CHILDREN_MAX`; free again once it is done.
     pub index: u8,
@@ -68,6 +68,17 @@ pub enum Step {
     /// Complete the host I/O. The machine has forgotten it.
     Done(Result<(), Fault>),
     /// Nothing now: a child completes first, or the Channel names the I/O as ready.
+    Wait,
+}
+
+/// A [`Step`] whose child was filled in elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// Submit the child, then ask again.
+    Submit,
+    /// As [`Step::Done`].
+    Done(Result<(), Fault>),
+    /// As [`Step::Wait`].
     Wait,
 }
 

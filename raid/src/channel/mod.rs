@@ -21,7 +21,7 @@ mod plan;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-pub use io::{CHILDREN_MAX, Child, HostIo, Op, Step};
+pub use io::{CHILDREN_MAX, Child, HostIo, Move, Op, Step};
 
 use crate::fault::{Fault, FaultKind};
 use crate::geometry::Geometry;
@@ -118,41 +118,51 @@ impl Channel {
     }
 
     /// What to do next for `io`, which the driver calls `id`.
-    #[inline(always)]
     pub fn next(&mut self, id: IoId, io: &mut HostIo) -> Step {
+        let mut child = Child::default();
+        match self.advance(id, io, &mut child) {
+            Move::Submit => Step::Submit(child),
+            Move::Done(outcome) => Step::Done(outcome),
+            Move::Wait => Step::Wait,
+        }
+    }
+
+    /// [`Channel::next`] with the child in place, for a hot path.
+    #[inline(always)]
+    pub fn advance(&mut self, id: IoId, io: &mut HostIo, child: &mut Child) -> Move {
         loop {
             match io.phase {
                 Phase::Entering => {
                     if !self.enter(id, io) {
-                        return Step::Wait;
+                        return Move::Wait;
                     }
                     io.phase = Phase::Sending;
                 }
-                Phase::Sending => match self.plan(io) {
-                    Plan::Send(child) => return Step::Submit(child),
-                    Plan::Busy => return Step::Wait,
+                Phase::Sending => match self.plan(io, child) {
+                    Plan::Send => return Move::Submit,
+                    Plan::Busy => return Move::Wait,
                     Plan::Unserved => {
                         self.leave(io);
                         io.phase = Phase::Entering;
                         self.waiting_view.push(id);
-                        return Step::Wait;
+                        return Move::Wait;
                     }
                     Plan::Complete => {
                         self.leave(io);
                         if !self.go_on(io) {
                             if io.missed.is_empty() || io.doomed {
-                                return Step::Done(io.outcome());
+                                return Move::Done(io.outcome());
                             }
                             io.phase = Phase::Settling;
                         }
                     }
                 },
                 Phase::Settling => match self.settle(io) {
-                    Settle::Done(outcome) => return Step::Done(outcome),
+                    Settle::Done(outcome) => return Move::Done(outcome),
                     Settle::Again => {}
                     Settle::Wait => {
                         self.waiting_settled.push(id);
-                        return Step::Wait;
+                        return Move::Wait;
                     }
                 },
             }

@@ -6,8 +6,8 @@ use crate::fault::{Fault, FaultKind};
 use crate::ids::{Slot, SlotSet};
 
 pub(super) enum Plan {
-    /// Submit this child.
-    Send(Child),
+    /// Submit the child that was filled in.
+    Send,
     /// Children must come back first.
     Busy,
     /// The segment is through, or failed: nothing is in flight and nothing is left to send.
@@ -23,9 +23,10 @@ enum NoChild {
 }
 
 impl Channel {
-    /// The next child of the segment.
+    /// The next child of the segment, into `child`: handed out in place, because copies of it through layers of
+    /// return values are what showed in profiles.
     #[inline(always)]
-    pub(super) fn plan(&mut self, io: &mut HostIo) -> Plan {
+    pub(super) fn plan(&mut self, io: &mut HostIo, child: &mut Child) -> Plan {
         if io.doomed || !self.has_more(io) {
             return if io.children.in_flight > 0 { Plan::Busy } else { Plan::Complete };
         }
@@ -37,17 +38,17 @@ impl Channel {
             self.replan(io);
         }
         if io.children.to_resend().is_some() {
-            return self.plan_again(io);
+            return self.plan_again(io, child);
         }
         let Some(index) = io.children.free() else { return Plan::Busy };
         let planned = match io.cut {
-            Cut::Runs if io.op == Op::Read => self.plan_read(io, index),
-            Cut::Runs => self.plan_write(io, index),
-            Cut::Extents => self.plan_extent(io, index),
-            Cut::Members => self.plan_member(io, index),
+            Cut::Runs if io.op == Op::Read => self.plan_read(io, index, child),
+            Cut::Runs => self.plan_write(io, index, child),
+            Cut::Extents => self.plan_extent(io, index, child),
+            Cut::Members => self.plan_member(io, index, child),
         };
         match planned {
-            Ok(child) => Plan::Send(child),
+            Ok(()) => Plan::Send,
             Err(NoChild::Exhausted) if io.children.in_flight > 0 => Plan::Busy,
             Err(NoChild::Exhausted) => Plan::Complete,
             Err(NoChild::Unserved) => self.unserved(io),
@@ -77,7 +78,7 @@ impl Channel {
     }
 
     #[inline(always)]
-    fn plan_read(&mut self, io: &mut HostIo, index: u8) -> Result<Child, NoChild> {
+    fn plan_read(&mut self, io: &mut HostIo, index: u8, child: &mut Child) -> Result<(), NoChild> {
         let lba = io.next_lba;
         let blocks = self.geometry.run_blocks(lba).min(io.segment_end - lba);
         let (slot, member_lba) = self.choose_copy(lba, SlotSet::EMPTY).ok_or(NoChild::Unserved)?;
@@ -85,7 +86,8 @@ impl Channel {
         let offset = lba - io.lba;
         io.children.sent(index, slot, offset as u32);
         self.reads.sent(slot, member_lba, blocks);
-        Ok(Child { index, slot, op: Op::Read, lba: member_lba, blocks, host_offset_blocks: offset })
+        *child = Child { index, slot, op: Op::Read, lba: member_lba, blocks, host_offset_blocks: offset };
+        Ok(())
     }
 
     #[inline(always)]
@@ -101,7 +103,7 @@ impl Channel {
 
     /// The next copy of the run at the cursor, then the next run.
     #[inline(always)]
-    fn plan_write(&mut self, io: &mut HostIo, index: u8) -> Result<Child, NoChild> {
+    fn plan_write(&mut self, io: &mut HostIo, index: u8, child: &mut Child) -> Result<(), NoChild> {
         let view = self.view.as_ref().expect("entered under one");
         let copies = self.geometry.copies();
         while io.next_lba < io.segment_end {
@@ -118,14 +120,9 @@ impl Channel {
             if view.in_sync.contains(slot) {
                 let offset = lba - io.lba;
                 io.children.sent(index, slot, offset as u32);
-                return Ok(Child {
-                    index,
-                    slot,
-                    op: io.op,
-                    lba: member_lba,
-                    blocks,
-                    host_offset_blocks: offset,
-                });
+                *child =
+                    Child { index, slot, op: io.op, lba: member_lba, blocks, host_offset_blocks: offset };
+                return Ok(());
             }
         }
         Err(NoChild::Exhausted)
@@ -145,7 +142,7 @@ impl Channel {
     }
 
     #[inline(never)]
-    fn plan_extent(&mut self, io: &mut HostIo, index: u8) -> Result<Child, NoChild> {
+    fn plan_extent(&mut self, io: &mut HostIo, index: u8, child: &mut Child) -> Result<(), NoChild> {
         let view = self.view.as_ref().expect("entered under one");
         let (lba, blocks) = (io.segment_start, io.segment_end - io.segment_start);
         if io.next_copy == 0 && (view.is_frozen() || !self.geometry.is_served_by(view.in_sync)) {
@@ -160,14 +157,15 @@ impl Channel {
             if let Some(extent) = self.geometry.extent_on(slot, lba, blocks) {
                 io.children.sent(index, slot, 0);
                 let (lba, blocks) = (extent.lba, extent.blocks);
-                return Ok(Child { index, slot, op: io.op, lba, blocks, host_offset_blocks: 0 });
+                *child = Child { index, slot, op: io.op, lba, blocks, host_offset_blocks: 0 };
+                return Ok(());
             }
         }
         Err(NoChild::Exhausted)
     }
 
     #[inline(never)]
-    fn plan_member(&mut self, io: &mut HostIo, index: u8) -> Result<Child, NoChild> {
+    fn plan_member(&mut self, io: &mut HostIo, index: u8, child: &mut Child) -> Result<(), NoChild> {
         let view = self.view.as_ref().expect("entered under one");
         let (op, targets) = match io.op {
             Op::Reset => (Op::Reset, view.attached.and(view.reachable)),
@@ -182,7 +180,8 @@ impl Channel {
             io.next_copy += 1;
             if targets.contains(slot) {
                 io.children.sent(index, slot, 0);
-                return Ok(Child { index, slot, op, lba: 0, blocks: 0, host_offset_blocks: 0 });
+                *child = Child { index, slot, op, lba: 0, blocks: 0, host_offset_blocks: 0 };
+                return Ok(());
             }
         }
         Err(NoChild::Exhausted)
@@ -191,13 +190,13 @@ impl Channel {
     /// Sends a failed child again: a read to another copy, anything else (it failed for a reason that says
     /// nothing about its member) to where it was. Reads one at a time, so that each knows what it has tried.
     #[cold]
-    fn plan_again(&mut self, io: &mut HostIo) -> Plan {
+    fn plan_again(&mut self, io: &mut HostIo, child: &mut Child) -> Plan {
         let index = io.children.to_resend().expect("the caller saw it");
         if io.op == Op::Read {
-            return self.plan_read_again(io, index);
+            return self.plan_read_again(io, index, child);
         }
         let slot = io.children.slot(index);
-        let child = match io.cut {
+        *child = match io.cut {
             Cut::Runs => {
                 let offset = u64::from(io.children.offset(index));
                 let lba = io.lba + offset;
@@ -226,10 +225,10 @@ impl Channel {
             }
         };
         io.children.sent_again(index, slot);
-        Plan::Send(child)
+        Plan::Send
     }
 
-    fn plan_read_again(&mut self, io: &mut HostIo, index: u8) -> Plan {
+    fn plan_read_again(&mut self, io: &mut HostIo, index: u8, child: &mut Child) -> Plan {
         if io.children.in_flight > 0 {
             return Plan::Busy;
         }
@@ -247,7 +246,8 @@ impl Channel {
         let blocks = self.geometry.run_blocks(lba).min(io.segment_end - lba);
         io.children.sent_again(index, slot);
         self.reads.sent(slot, member_lba, blocks);
-        Plan::Send(Child { index, slot, op: Op::Read, lba: member_lba, blocks, host_offset_blocks: offset })
+        *child = Child { index, slot, op: Op::Read, lba: member_lba, blocks, host_offset_blocks: offset };
+        Plan::Send
     }
 
     /// No member serves what is to be sent next.
