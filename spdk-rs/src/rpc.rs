@@ -108,7 +108,10 @@ macro_rules! rpc_method {
                 unsafe { $crate::rpc::private::dispatch(request, params, handler) }
             }
             extern "C" fn register() {
-                $crate::rpc::private::register(stringify!($name), $crate::rpc::Phase::$phase, handle);
+                // SAFETY: before main, when there is one thread and no server.
+                unsafe {
+                    $crate::rpc::private::register(stringify!($name), $crate::rpc::Phase::$phase, handle)
+                };
             }
             // SAFETY: the loader calls each entry of this section once, before main, as a C function.
             #[used]
@@ -142,9 +145,9 @@ macro_rules! rpc_method_fn {
                 // SAFETY: SPDK hands over one unanswered request with its parameters.
                 unsafe { $crate::rpc::private::dispatch(request, params, handler) }
             }
-            // The list of methods has no lock; the server reads it on the app thread.
             assert!($crate::thread::on_app_thread(), "a method is registered on the app thread");
-            $crate::rpc::private::register(stringify!($name), $crate::rpc::Phase::$phase, handle);
+            // SAFETY: on the app thread.
+            unsafe { $crate::rpc::private::register(stringify!($name), $crate::rpc::Phase::$phase, handle) };
         }
     };
 }
@@ -157,7 +160,9 @@ pub mod private {
     pub type Request = sys::spdk_jsonrpc_request;
     pub type Params = sys::spdk_json_val;
 
-    pub fn register(name: &str, phase: Phase, handle: extern "C" fn(*mut Request, *const Params)) {
+    /// # Safety
+    /// Before `main` or on the app thread: the list of methods has no lock, and the server reads it there.
+    pub unsafe fn register(name: &str, phase: Phase, handle: extern "C" fn(*mut Request, *const Params)) {
         let name = CString::new(name).expect("a method's name is an identifier");
         // SAFETY: SPDK copies the name; the handler is a function of that signature.
         unsafe {
