@@ -6,22 +6,25 @@ use spdk_sys as sys;
 
 /// The kinds of I/O that Basalt handles. Others (compare, copy, zone commands, NVMe passthrough, ...) are not
 /// supported.
+///
+/// The values are SPDK's, so that a conversion costs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub enum IoKind {
     /// Blocks to memory.
-    Read,
+    Read = sys::SPDK_BDEV_IO_TYPE_READ as u8,
     /// Memory to blocks.
-    Write,
+    Write = sys::SPDK_BDEV_IO_TYPE_WRITE as u8,
     /// The blocks' content is no longer needed.
-    Unmap,
+    Unmap = sys::SPDK_BDEV_IO_TYPE_UNMAP as u8,
     /// The blocks read as zeroes from now on.
-    WriteZeroes,
+    WriteZeroes = sys::SPDK_BDEV_IO_TYPE_WRITE_ZEROES as u8,
     /// Completed writes survive a power cut.
-    Flush,
+    Flush = sys::SPDK_BDEV_IO_TYPE_FLUSH as u8,
     /// Everything in flight is aborted or finished, and the device is brought back to a working state.
-    Reset,
+    Reset = sys::SPDK_BDEV_IO_TYPE_RESET as u8,
     /// One I/O in flight is to be given up.
-    Abort,
+    Abort = sys::SPDK_BDEV_IO_TYPE_ABORT as u8,
 }
 
 impl IoKind {
@@ -53,15 +56,7 @@ impl IoKind {
 
     /// SPDK's number for this kind.
     pub(crate) fn to_spdk(self) -> sys::spdk_bdev_io_type {
-        match self {
-            IoKind::Read => sys::SPDK_BDEV_IO_TYPE_READ,
-            IoKind::Write => sys::SPDK_BDEV_IO_TYPE_WRITE,
-            IoKind::Unmap => sys::SPDK_BDEV_IO_TYPE_UNMAP,
-            IoKind::WriteZeroes => sys::SPDK_BDEV_IO_TYPE_WRITE_ZEROES,
-            IoKind::Flush => sys::SPDK_BDEV_IO_TYPE_FLUSH,
-            IoKind::Reset => sys::SPDK_BDEV_IO_TYPE_RESET,
-            IoKind::Abort => sys::SPDK_BDEV_IO_TYPE_ABORT,
-        }
+        self as sys::spdk_bdev_io_type
     }
 
     /// Whether the I/O carries a buffer.
@@ -73,7 +68,7 @@ impl IoKind {
 
 /// A set of [`IoKind`]s.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct IoKindSet(u8);
+pub struct IoKindSet(u32);
 
 impl IoKindSet {
     /// Whether `kind` is in the set.
@@ -86,8 +81,8 @@ impl IoKindSet {
         IoKind::ALL.into_iter().filter(move |&kind| self.contains(kind))
     }
 
-    fn bit(kind: IoKind) -> u8 {
-        1 << kind as u8
+    fn bit(kind: IoKind) -> u32 {
+        1 << kind as u32
     }
 }
 

@@ -36,8 +36,8 @@ pub trait Device: Sized + Send + Sync + 'static {
         unreachable!("{io:?}: child {slot} of a device that sends no children has come back")
     }
 
-    /// The bdev is being removed: nobody has it open and no channel is in use. On the app thread. The device
-    /// is dropped some time after `done` is.
+    /// The bdev is being removed: nobody has it open and no channel is in use. On the app thread. When
+    /// `done` has been dropped the device is dropped too, as soon as every thread has closed its channel.
     fn destruct(&self, done: DestructDone) {
         drop(done);
     }

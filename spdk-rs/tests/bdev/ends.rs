@@ -89,6 +89,25 @@ fn begin_unregister<D: spdk_rs::module::Device>(
     .expect("it answers later")
 }
 
+#[test]
+fn a_device_may_take_its_time_to_end() {
+    in_lab(test_name!(), |lab| {
+        let (leaf, controls) = lab.on_app(|| Leaf::register(BdevSpec::new("leaf", 512, 64)));
+        *controls.keep_destruct.lock().unwrap() = Some(None);
+        let gone = begin_unregister(lab, leaf);
+        let kept = || controls.keep_destruct.lock().unwrap().as_ref().is_some_and(Option::is_some);
+        lab.until("it was told to end", |_| kept());
+        for _ in 0..1000 {
+            lab.poll();
+        }
+        assert!(gone.borrow().is_none() && !*controls.dropped.lock().unwrap());
+        let done = controls.keep_destruct.lock().unwrap().take();
+        std::thread::spawn(move || drop(done)).join().expect("it answers");
+        lab.until("the bdev is gone", |_| gone.borrow().is_some());
+        assert!(*controls.dropped.lock().unwrap());
+    });
+}
+
 /// A host that always has I/O out, until its bdev is to go away.
 fn keep_busy(user: &User, done: &Rc<Cell<u64>>, errors: &Rc<Cell<u64>>, buffer: DmaBuf) {
     let (again, count, failed) = (user.clone(), done.clone(), errors.clone());

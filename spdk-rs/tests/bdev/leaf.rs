@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::json;
 use spdk_rs::bdev::{IoError, IoKind};
 use spdk_rs::error::Errno;
-use spdk_rs::module::{self, BdevSpec, Device, Io, IoToken, Registered};
+use spdk_rs::module::{self, BdevSpec, DestructDone, Device, Io, IoToken, Registered};
 
 use crate::module::TEST;
 
@@ -31,6 +31,8 @@ pub struct Controls {
     pub seen: Mutex<Vec<(IoKind, u64, u64, bool)>>,
     /// The least common alignment of all buffers, as a power of two.
     pub alignment_log2: Mutex<u32>,
+    /// Where `destruct` leaves what SPDK waits for, if there is room.
+    pub keep_destruct: Mutex<Option<Option<DestructDone>>>,
     pub dropped: Mutex<bool>,
 }
 
@@ -97,6 +99,7 @@ impl Leaf {
             held: Mutex::new(Vec::new()),
             seen: Mutex::new(Vec::new()),
             alignment_log2: Mutex::new(63),
+            keep_destruct: Mutex::new(None),
             dropped: Mutex::new(false),
         });
         (module::register(&TEST, spec, Leaf(controls.clone())), controls)
@@ -133,6 +136,12 @@ impl Device for Leaf {
             }
             Mode::Hold => self.0.held.lock().unwrap().push(io.into_token()),
             Mode::Fail(error) => io.complete(Err(error)),
+        }
+    }
+
+    fn destruct(&self, done: DestructDone) {
+        if let Some(place) = &mut *self.0.keep_destruct.lock().unwrap() {
+            *place = Some(done);
         }
     }
 

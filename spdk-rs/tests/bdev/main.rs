@@ -34,7 +34,8 @@ use lab::{Lab, Setup};
 
 /// Names the test whose body a process is to run.
 const WHICH: &str = "SPDK_RS_TEST";
-/// Said by the process that runs the body: if the names differed it would find no test, and call that a success.
+/// Said by the process that runs the body: if the names differed it would find no test, and call that a
+/// success.
 const BEGUN: &str = "the body of the test begins";
 /// A process that is not done by then is killed.
 const DEADLINE: Duration = Duration::from_secs(60);
