@@ -1,8 +1,9 @@
 use super::*;
+use crate::file::FileOptions;
 use crate::file::bounce::AlignedBuf;
 use crate::file::drive::{Drive, ZeroMethod};
 use crate::file::failure::FailureKind;
-use crate::file::{FileOptions, OpenedFile};
+use crate::file::open::OpenedFile;
 use proptest::prelude::*;
 use std::cell::Cell;
 use std::fs::File;
@@ -108,7 +109,7 @@ impl Bench {
         let dir = TempDir::new_in(place).unwrap();
         let size_bytes = Some((BLOCKS * BLOCK) as u64);
         let options = FileOptions { size_bytes, ..FileOptions::new("d0", dir.path().join("d0.img")) };
-        let mut file = OpenedFile::open(&options).unwrap();
+        let file = OpenedFile::open(&options).unwrap();
         file.keep();
         let drive = Drive::new(options.name, file, options.block_size, assume_durable);
         let lane = Rc::new(Lane::open(&drive).unwrap());
@@ -498,7 +499,9 @@ fn reset_waits_for_what_is_under_way_on_all_threads() {
 
     let reset = HostIo::bare(2);
     here.submit(Command::Reset, &reset);
-    (0..1000).for_each(|_| drop(here.engine.poll()));
+    for _ in 0..1000 {
+        here.engine.poll();
+    }
     assert_eq!(reset.outcome(), None);
     writer.write_all(&[1; BLOCK]).unwrap();
     let start = Instant::now();

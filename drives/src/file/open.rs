@@ -8,6 +8,7 @@ use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
 /// Names the space of our drives' UUIDs: version 5 (RFC 9562) of this and the canonical path.
@@ -39,10 +40,14 @@ pub struct OpenedFile {
 #[derive(Debug)]
 struct Created {
     path: PathBuf,
+    is_kept: AtomicBool,
 }
 
 impl Drop for Created {
     fn drop(&mut self) {
+        if *self.is_kept.get_mut() {
+            return;
+        }
         if let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "a file created for a drive that failed stays behind");
         }
@@ -87,9 +92,9 @@ impl OpenedFile {
     }
 
     /// The drive exists: a file that was created for it stays.
-    pub fn keep(&mut self) {
-        if let Some(created) = self.created.take() {
-            std::mem::forget(created);
+    pub fn keep(&self) {
+        if let Some(created) = &self.created {
+            created.is_kept.store(true, Ordering::Relaxed);
         }
     }
 
@@ -149,7 +154,7 @@ fn create(path: &Path, size_bytes: Option<u64>) -> Result<(File, Option<Created>
         .mode(0o600)
         .open(path)
         .map_err(|e| FileError::from_io(path, "creating it", &e))?;
-    Ok((file, Some(Created { path: path.into() })))
+    Ok((file, Some(Created { path: path.into(), is_kept: AtomicBool::new(false) })))
 }
 
 fn directory_of(path: &Path) -> &Path {

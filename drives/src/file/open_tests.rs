@@ -20,7 +20,7 @@ fn refused(options: &FileOptions, kind: FileErrorKind, says: &str) {
 fn missing_file_is_created_sparse_and_kept_on_demand() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("d0.img");
-    let mut opened = OpenedFile::open(&sized(&path, 64 * MIB)).unwrap();
+    let opened = OpenedFile::open(&sized(&path, 64 * MIB)).unwrap();
     assert_eq!(opened.size_bytes, 64 * MIB);
     assert!(!opened.is_device);
     let meta = path.metadata().unwrap();
@@ -88,7 +88,7 @@ fn sizes_that_do_not_fit_are_refused_and_nothing_changes() {
 fn file_in_use_is_refused_through_any_name_and_not_removed() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("d0.img");
-    let mut first = OpenedFile::open(&sized(&path, MIB)).unwrap();
+    let first = OpenedFile::open(&sized(&path, MIB)).unwrap();
     first.keep();
     refused(&sized(&path, MIB), FileErrorKind::Busy, "another drive of this process");
     let alias = dir.path().join("alias.img");
@@ -103,7 +103,7 @@ fn file_in_use_is_refused_through_any_name_and_not_removed() {
 fn io_files_do_not_hold_the_lock_nor_lose_it() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("d0.img");
-    let mut opened = OpenedFile::open(&sized(&path, MIB)).unwrap();
+    let opened = OpenedFile::open(&sized(&path, MIB)).unwrap();
     opened.keep();
     let io_file = opened.io_file().unwrap();
     drop(opened.io_file().unwrap());

@@ -92,10 +92,6 @@ impl Ring {
             self.in_flight -= 1;
         }
     }
-
-    pub(crate) fn in_flight(&self) -> u32 {
-        self.in_flight
-    }
 }
 
 impl Drop for Ring {
@@ -215,7 +211,7 @@ mod tests {
         let mut keys: Vec<u64> = wait_for(&mut ring, count as usize).iter().map(|done| done.key).collect();
         keys.sort_unstable();
         assert!(keys.into_iter().eq(0..count));
-        assert_eq!(ring.in_flight(), 0);
+        assert_eq!(ring.in_flight, 0);
     }
 
     #[test]
@@ -241,7 +237,7 @@ mod tests {
         }
         ring.enter();
         let mut done = Vec::with_capacity(2);
-        while ring.in_flight() > 0 {
+        while ring.in_flight > 0 {
             ring.reap(&mut done);
             assert!(done.len() <= 2);
             done.clear();
