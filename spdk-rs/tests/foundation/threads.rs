@@ -1,20 +1,24 @@
 //! Threads: messages, the app thread, exit on drop, bound values.
 
-mod harness;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use harness::Process;
 use spdk_rs::Errno;
 use spdk_rs::cpuset::CpuSet;
 use spdk_rs::thread::{
     PollOutcome, ThreadBound, ThreadHandle, ThreadLib, current, defer, on_app_thread, send_to_app_thread,
 };
 
+use crate::own_process::{dies_in_own_process, in_own_process};
+use crate::process::Process;
+
 #[test]
 fn threads() {
+    in_own_process(test_name!(), run);
+}
+
+fn run() {
     let none = ThreadHandle::spawn("early", &CpuSet::all());
     assert_eq!(none.map(drop), Err(Errno::ENXIO), "there is no thread library yet");
     let mut process = Process::without_threads();
@@ -31,6 +35,15 @@ fn threads() {
     thread_on_another_os_thread(&mut process);
     bound_values(&mut process);
     app_thread_goes_away(process);
+}
+
+#[test]
+fn a_panic_in_a_message_aborts() {
+    dies_in_own_process(test_name!(), "panic in a function that cannot unwind", || {
+        let mut process = Process::start();
+        process.app().send(|| panic!("in a message")).unwrap();
+        process.poll();
+    });
 }
 
 fn with_app_thread(process: Process) -> Process {

@@ -1,10 +1,7 @@
 //! What clients see of threads, pollers and channels, in SPDK's field names.
 
-mod harness;
-
 use std::sync::{Arc, Mutex};
 
-use harness::Process;
 use serde::Serialize;
 use serde_json::{Value, json};
 use spdk_rs::Errno;
@@ -13,6 +10,9 @@ use spdk_rs::introspect;
 use spdk_rs::io_device::{IoDevice, Registered};
 use spdk_rs::poller::{Busy, Poller};
 use spdk_rs::thread::{ThreadBound, ThreadHandle, current};
+
+use crate::own_process::in_own_process;
+use crate::process::Process;
 
 struct Device;
 
@@ -45,6 +45,10 @@ fn report<T: Serialize + Send + 'static>(
 
 #[test]
 fn introspection() {
+    in_own_process(test_name!(), run);
+}
+
+fn run() {
     assert_eq!(introspect::thread_stats(|_| unreachable!()), Err(Errno::ESRCH));
     let mut process = Process::start();
     let worker = ThreadHandle::spawn("worker", &CpuSet::all()).unwrap();

@@ -1,19 +1,17 @@
 //! JSON-RPC: the socket, parameters good and bad, answers now, later and never, and the end of the server.
 
-#[path = "harness/client.rs"]
-mod client;
-mod harness;
-
 use std::cell::RefCell;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use harness::Process;
 use serde_json::{Value, json};
 use spdk_rs::Errno;
 use spdk_rs::rpc::{ListenError, Reply, RpcError, RpcServer, listen};
 use spdk_rs::rpc_method;
 use spdk_rs::thread::{ThreadBound, on_app_thread};
+
+use crate::own_process::in_own_process;
+use crate::process::Process;
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +59,10 @@ rpc_method!(test_stop_server, Always, |(): (), reply: Reply<bool>| {
 
 #[test]
 fn rpc() {
+    in_own_process(test_name!(), run);
+}
+
+fn run() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("rpc.sock");
     assert!(matches!(listen(&socket), Err(ListenError::NotOnAppThread)));
@@ -102,7 +104,7 @@ fn bad_paths(process: &mut Process, folder: &Path) {
 }
 
 fn parameters(process: &mut Process, socket: &Path) {
-    let mut half = |params| client::call(process, socket, "test_half", params);
+    let mut half = |params| crate::client::call(process, socket, "test_half", params);
     assert_eq!(half(Some(json!({"number": 8, "note": "é\n"}))), Ok(json!({"half": 4, "note": "é\n"})));
     assert_eq!(
         half(Some(json!({"number": 7}))),
@@ -120,21 +122,22 @@ fn parameters(process: &mut Process, socket: &Path) {
     refused(Some(json!({"number": 2, "nmae": 1})), "nmae: unknown field `nmae`, expected `number` or `note`");
     refused(Some(json!([2])), "the parameters must be an object, by name");
     for nothing in [None, Some(json!({})), Some(Value::Null)] {
-        assert_eq!(client::call(process, socket, "test_no_params", nothing), Ok(json!(true)));
+        assert_eq!(crate::client::call(process, socket, "test_no_params", nothing), Ok(json!(true)));
     }
-    let error = client::call(process, socket, "test_no_params", Some(json!({"a": 1}))).unwrap_err();
+    let error = crate::client::call(process, socket, "test_no_params", Some(json!({"a": 1}))).unwrap_err();
     assert_eq!(error["code"], -32602);
 }
 
 fn answers(process: &mut Process, socket: &Path) {
-    let mut call = |method| client::call(process, socket, method, None);
+    let mut call = |method| crate::client::call(process, socket, method, None);
     assert_eq!(call("test_errno"), Err(json!({"code": -19, "message": "No such device (ENODEV)"})));
     let forgotten = json!({"code": -32603, "message": "Internal error: the method ended without an answer"});
     assert_eq!(call("test_forget"), Err(forgotten));
     assert_eq!(call("test_unheard_of").unwrap_err()["code"], -32601);
     let methods = call("rpc_get_methods").unwrap();
     assert!(methods.as_array().unwrap().contains(&json!("test_half")), "beside SPDK's own");
-    let mut large = |len: usize| client::call(process, socket, "test_large", Some(json!({"len": len})));
+    let mut large =
+        |len: usize| crate::client::call(process, socket, "test_large", Some(json!({"len": len})));
     assert_eq!(large(5 << 20).unwrap().as_str().unwrap().len(), 5 << 20);
     let too_large = large(32 << 20).unwrap_err();
     assert_eq!(too_large["code"], -32603);
@@ -143,12 +146,12 @@ fn answers(process: &mut Process, socket: &Path) {
 
 fn later_answers(process: &mut Process, socket: &Path) {
     let owed = || OWED.with_borrow(Vec::len);
-    let clients: Vec<_> = (0..3).map(|_| client::begin(socket, "test_later", None)).collect();
+    let clients: Vec<_> = (0..3).map(|_| crate::client::begin(socket, "test_later", None)).collect();
     process.poll_until(|| owed() == 3);
     process.poll_times(10);
     assert!(clients.iter().all(|client| !client.is_finished()));
     // Others are served meanwhile.
-    assert_eq!(client::call(process, socket, "test_no_params", None), Ok(json!(true)));
+    assert_eq!(crate::client::call(process, socket, "test_no_params", None), Ok(json!(true)));
     OWED.take().into_iter().for_each(|reply| reply.ok(&"late"));
     process.poll_until(|| clients.iter().all(|client| client.is_finished()));
     for client in clients {
@@ -157,16 +160,16 @@ fn later_answers(process: &mut Process, socket: &Path) {
 }
 
 fn phases(process: &mut Process, socket: &Path) {
-    let early = client::call(process, socket, "test_runtime_only", None).unwrap_err();
+    let early = crate::client::call(process, socket, "test_runtime_only", None).unwrap_err();
     assert_eq!(early["code"], -1, "the subsystems are not up: {early}");
 }
 
 fn stopping(process: &mut Process, socket: &Path, server: ThreadBound<RpcServer>) {
     // From inside of one of its own methods, with an answer owed to somebody else.
-    let waiting = client::begin(socket, "test_later", None);
+    let waiting = crate::client::begin(socket, "test_later", None);
     process.poll_until(|| OWED.with_borrow(|owed| owed.len() == 1));
     process.on_app(move || SERVER.set(Some(server.into_inner())));
-    let stopping = client::begin(socket, "test_stop_server", None);
+    let stopping = crate::client::begin(socket, "test_stop_server", None);
     process.poll_until(|| stopping.is_finished() && waiting.is_finished());
     assert!(!socket.exists());
     assert_eq!(waiting.join().unwrap(), Err(json!("the connection was closed")));

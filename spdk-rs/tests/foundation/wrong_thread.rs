@@ -1,16 +1,16 @@
 //! What safe code can do wrong with threads: it panics or leaks, and harms no memory.
 
-mod harness;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use harness::Process;
 use spdk_rs::Errno;
 use spdk_rs::cpuset::CpuSet;
 use spdk_rs::dma::DmaBuf;
 use spdk_rs::io_device::{IoDevice, Registered};
 use spdk_rs::poller::{Busy, Poller};
 use spdk_rs::thread::{OwnedThread, ThreadHandle};
+
+use crate::own_process::in_own_process;
+use crate::process::Process;
 
 struct Device;
 
@@ -27,6 +27,10 @@ fn panics<R>(f: impl FnOnce() -> R) -> bool {
 
 #[test]
 fn mistakes() {
+    in_own_process(test_name!(), run);
+}
+
+fn run() {
     let mut process = Process::start();
     let handle = ThreadHandle::spawn("other", &CpuSet::all()).unwrap();
     let other = process.take(handle.id());

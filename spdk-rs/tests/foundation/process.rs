@@ -1,6 +1,4 @@
 //! A process of our own without root: 256 MiB of ordinary memory, and threads that the test itself polls.
-//!
-//! SPDK is initialised once per process, so each test file has one test.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -42,7 +40,6 @@ pub struct Process {
     env: Option<Env>,
 }
 
-#[allow(dead_code, reason = "each test file uses some of it")]
 impl Process {
     pub fn start() -> Process {
         Process::without_threads().with_app()

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use spdk_rs::cpuset::CpuSet;
 use spdk_rs::log::{self, Level};
 
+use crate::own_process::in_own_process;
+
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -26,6 +28,10 @@ impl io::Write for Lines {
 
 #[test]
 fn forwarding() {
+    in_own_process(test_name!(), run);
+}
+
+fn run() {
     let lines = Lines::default();
     let writer = lines.clone();
     tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).init();

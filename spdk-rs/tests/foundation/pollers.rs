@@ -1,16 +1,16 @@
 //! Pollers: periods, dropping from inside, from another poller, and from a message.
 
-mod harness;
-
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use harness::Process;
 use spdk_rs::env::{ticks, ticks_hz};
 use spdk_rs::poller::{Busy, Poller};
 use spdk_rs::thread::{PollOutcome, ThreadBound};
+
+use crate::own_process::in_own_process;
+use crate::process::Process;
 
 /// Counts how often it was dropped.
 struct Witness(Arc<AtomicUsize>);
@@ -23,6 +23,10 @@ impl Drop for Witness {
 
 #[test]
 fn pollers() {
+    in_own_process(test_name!(), run);
+}
+
+fn run() {
     let mut process = Process::start();
     runs_at_every_poll(&mut process);
     runs_by_the_clock(&mut process);

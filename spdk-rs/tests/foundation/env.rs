@@ -1,7 +1,5 @@
 //! The environment: once per process, pinned threads, memory, a clean end.
 
-mod harness;
-
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -9,11 +7,17 @@ use spdk_rs::Errno;
 use spdk_rs::dma::DmaBuf;
 use spdk_rs::env::{self, Env, EnvError, EnvOptions};
 
+use crate::own_process::in_own_process;
+
 #[test]
 fn environment() {
+    in_own_process(test_name!(), run);
+}
+
+fn run() {
     let parallel = std::thread::available_parallelism().unwrap().get();
     let cores: Vec<u32> = if parallel > 1 { vec![0, 1] } else { vec![0] };
-    let options = EnvOptions { cores: cores.clone(), ..harness::options() };
+    let options = EnvOptions { cores: cores.clone(), ..crate::process::options() };
     assert_eq!(env::current_core(), None);
     let environment = Env::init(&options).expect("environment");
     assert_eq!(Env::init(&options).unwrap_err(), EnvError::AlreadyInitialised);

@@ -1,17 +1,15 @@
 //! Subsystems: start-up configuration, start, run-time configuration, RPC beside it, a clean end.
 
-#[path = "harness/client.rs"]
-mod client;
-mod harness;
-
 use std::sync::{Arc, Mutex};
 
-use harness::Process;
 use serde_json::{Value, json};
 use spdk_rs::Errno;
 use spdk_rs::rpc::listen;
 use spdk_rs::subsystem;
 use spdk_rs::thread::ThreadBound;
+
+use crate::own_process::in_own_process;
+use crate::process::Process;
 
 type Outcome = Arc<Mutex<Option<Result<(), Errno>>>>;
 
@@ -44,6 +42,10 @@ fn config() -> String {
 
 #[test]
 fn subsystems() {
+    in_own_process(test_name!(), run);
+}
+
+fn run() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("rpc.sock");
     let mut process = Process::start();
@@ -68,11 +70,12 @@ fn subsystems() {
 
     let path = socket.clone();
     let server = process.on_app(move || ThreadBound::new(listen(&path).unwrap()));
-    let bdevs = client::call(&mut process, &socket, "bdev_get_bdevs", None).unwrap();
+    let bdevs = crate::client::call(&mut process, &socket, "bdev_get_bdevs", None).unwrap();
     assert_eq!(bdevs[0]["name"], "M0");
     assert_eq!(bdevs[0]["num_blocks"], 2048);
     let saved =
-        client::call(&mut process, &socket, "framework_get_config", Some(json!({"name": "bdev"}))).unwrap();
+        crate::client::call(&mut process, &socket, "framework_get_config", Some(json!({"name": "bdev"})))
+            .unwrap();
     let is_create = |call: &Value| call["method"] == "bdev_malloc_create" && call["params"]["name"] == "M0";
     assert!(saved.as_array().unwrap().iter().any(is_create), "{saved}");
 

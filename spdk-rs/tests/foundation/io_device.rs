@@ -1,15 +1,15 @@
 //! I/O devices: one channel per thread, counted; the device outlives its channels.
 
-mod harness;
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use harness::Process;
 use spdk_rs::Errno;
 use spdk_rs::cpuset::CpuSet;
 use spdk_rs::io_device::{IoDevice, Registered};
 use spdk_rs::thread::{ThreadBound, ThreadHandle, ThreadId, current};
+
+use crate::own_process::in_own_process;
+use crate::process::Process;
 
 /// What happened, in order.
 type Log = Arc<Mutex<Vec<String>>>;
@@ -57,6 +57,10 @@ fn new_device(log: &Log) -> Device {
 
 #[test]
 fn io_devices() {
+    in_own_process(test_name!(), run);
+}
+
+fn run() {
     let log = Log::default();
     assert_eq!(Registered::new("early", new_device(&log)).map(drop), Err(Errno::ESRCH));
     log.lock().unwrap().clear();

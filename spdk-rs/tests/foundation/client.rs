@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Process;
+use crate::process::Process;
 
 /// Sends a request, and waits for its answer while the process is polled. Returns `result`, or `error` as `Err`.
 #[track_caller]
