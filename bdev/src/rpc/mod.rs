@@ -130,7 +130,9 @@ fn delete(params: &ArrayParams, reply: Reply<bool>) {
             reply.send(result.map(|()| true).map_err(RpcError::from));
         }
     });
-    if let (Err(error), Some(reply)) = (begun, reply.take()) {
+    if let Err(error) = begun
+        && let Some(reply) = reply.take()
+    {
         reply.err(error.into());
     }
 }
@@ -146,7 +148,9 @@ fn get_events(query: EventQuery, reply: Reply<EventReply>) {
         };
         Ok(registry.get_events(query, answer)?)
     });
-    if let (Err(error), Some(reply)) = (asked, reply.take()) {
+    if let Err(error) = asked
+        && let Some(reply) = reply.take()
+    {
         reply.err(error);
     }
 }
