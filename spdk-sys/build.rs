@@ -90,7 +90,7 @@ const SYSTEM_LIBRARIES: &[&str] =
 
 /// Structs that bindgen cannot lay out (packed ones that hold aligned ones). Nobody here reads their fields.
 const OPAQUE_TYPES: &str = "spdk_nvme_.*|spdk_nvmf_fabric.*|spdk_nvmf_discovery.*|spdk_nvmf_request|\
-                            spdk_nvmf_registers|spdk_nvmf_[ch]2[ch]_msg|spdk_scsi_.*|spdk_nvmf_transport_opts";
+    spdk_nvmf_registers|spdk_nvmf_[ch]2[ch]_msg|spdk_scsi_.*|spdk_nvmf_transport_opts";
 
 fn main() {
     for file in ["build.rs", "wrapper.h", "shim.h", "shim.c"] {
@@ -168,8 +168,8 @@ fn bindings(includes: &[PathBuf]) {
     generated.write_to_file(out.join("bindings.rs")).unwrap_or_else(|error| fail(&error.to_string()));
 }
 
-/// `-bundle`: a static library made from another crate of ours must not swallow SPDK, since the application that
-/// links it brings its own.
+/// `-bundle`: a static library made from another crate of ours must not swallow SPDK, since the application
+/// that links it brings its own.
 fn link(root: &Path) {
     let spdk = root.join("build/lib");
     let dpdk = root.join("dpdk/build/lib");

@@ -9,8 +9,8 @@ use spdk_sys as sys;
 use crate::env::EnvUse;
 use crate::error::Errno;
 
-/// Zeroed memory that drives can reach (registered, and pinned where huge pages are on), of a fixed length. May be
-/// made, used and dropped on any thread.
+/// Zeroed memory that drives can reach (registered, and pinned where huge pages are on), of a fixed length.
+/// May be made, used and dropped on any thread.
 #[derive(Debug)]
 pub struct DmaBuf {
     start: NonNull<u8>,
@@ -24,9 +24,9 @@ unsafe impl Send for DmaBuf {}
 unsafe impl Sync for DmaBuf {}
 
 impl DmaBuf {
-    /// `len` zero bytes whose address is a multiple of `align` bytes (a power of two; the allocator gives at least a
-    /// cache line). `EINVAL` for a length of 0 or an odd alignment, `ENOMEM` when memory is out, `ENXIO` when there
-    /// is no environment.
+    /// `len` zero bytes whose address is a multiple of `align` bytes (a power of two; the allocator gives at
+    /// least a cache line). `EINVAL` for a length of 0 or an odd alignment, `ENOMEM` when memory is out,
+    /// `ENXIO` when there is no environment.
     pub fn new(len: usize, align: usize) -> Result<DmaBuf, Errno> {
         if len == 0 || len > isize::MAX as usize || !align.is_power_of_two() {
             return Err(Errno::EINVAL);
@@ -53,7 +53,8 @@ impl DmaBuf {
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 
-    /// Where the bytes begin, for handing to a drive. Who hands it out keeps the buffer until the drive is done.
+    /// Where the bytes begin, for handing to a drive. Who hands it out keeps the buffer until the drive is
+    /// done.
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         self.start.as_ptr()
     }

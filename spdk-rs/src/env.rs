@@ -1,10 +1,11 @@
 //! The environment: DPDK's memory, its pinned OS threads, and the clock.
 //!
-//! One process has one environment, once. [`Env`] is the proof that this process initialised it; in an application
-//! that is not ours (where our bdev module is a guest) the application did, and there is no `Env`.
+//! One process has one environment, once. [`Env`] is the proof that this process initialised it; in an
+//! application that is not ours (where our bdev module is a guest) the application did, and there is no
+//! `Env`.
 //!
-//! Thread rules: an `Env` stays on the OS thread that made it, which becomes the main core. Everything else here may
-//! be called from anywhere.
+//! Thread rules: an `Env` stays on the OS thread that made it, which becomes the main core. Everything else
+//! here may be called from anywhere.
 
 use std::ffi::{CString, c_void};
 use std::marker::PhantomData;
@@ -25,7 +26,8 @@ static CLAIMED: AtomicBool = AtomicBool::new(false);
 pub enum HugePages {
     /// Huge pages, reserved beforehand; needed for drives behind real or emulated PCI.
     Required,
-    /// Ordinary memory, all of it taken at start: `memory_mib` is needed. For network and file drives, and tests.
+    /// Ordinary memory, all of it taken at start: `memory_mib` is needed. For network and file drives, and
+    /// tests.
     Off,
 }
 
@@ -98,8 +100,9 @@ pub enum EnvError {
     },
 }
 
-/// The environment of this process. Drop it last: after the thread library and every DMA buffer. Dropping it waits for
-/// the work of [`Env::launch_pinned`]; what is still in use is not finished but leaked, with a line in the log.
+/// The environment of this process. Drop it last: after the thread library and every DMA buffer. Dropping it
+/// waits for the work of [`Env::launch_pinned`]; what is still in use is not finished but leaked, with a line
+/// in the log.
 #[derive(Debug)]
 pub struct Env {
     /// `spdk_env_fini` and waiting for pinned threads belong to the thread that initialised.
@@ -107,7 +110,8 @@ pub struct Env {
 }
 
 impl Env {
-    /// Initialises DPDK. The calling OS thread is pinned to the main core; one idle OS thread is pinned to each other.
+    /// Initialises DPDK. The calling OS thread is pinned to the main core; one idle OS thread is pinned to
+    /// each other.
     pub fn init(options: &EnvOptions) -> Result<Env, EnvError> {
         check_cores(options)?;
         if options.huge_pages == HugePages::Off {
@@ -168,8 +172,8 @@ impl Env {
         unsafe { sys::spdk_env_get_main_core() }
     }
 
-    /// Runs `work` on the OS thread that is pinned to `core`. `EINVAL` if that is the main core (whose thread is the
-    /// caller's) or none of ours, `EBUSY` if it works already. A panic in `work` aborts the process.
+    /// Runs `work` on the OS thread that is pinned to `core`. `EINVAL` if that is the main core (whose thread
+    /// is the caller's) or none of ours, `EBUSY` if it works already. A panic in `work` aborts the process.
     pub fn launch_pinned(&self, core: u32, work: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
         if core == self.main_core() || !self.cores().contains(&core) {
             return Err(Errno::EINVAL);
@@ -215,7 +219,8 @@ fn launch<F: FnOnce() + Send + 'static>(core: u32, work: F) -> Result<(), Errno>
 
 /// Keeps the environment from being finished.
 ///
-/// In an application that is not ours there is nothing to keep: the application finishes it after its modules.
+/// In an application that is not ours there is nothing to keep: the application finishes it after its
+/// modules.
 #[derive(Debug)]
 pub(crate) struct EnvUse {
     counted: bool,
@@ -271,8 +276,8 @@ fn core_list(cores: &[u32]) -> String {
 fn remedy(huge_pages: HugePages) -> &'static str {
     match huge_pages {
         HugePages::Required => {
-            "Reserve huge pages (echo 1024 > /proc/sys/vm/nr_hugepages, as root), free the ones that a killed process \
-             left in /dev/hugepages, or run without huge pages; DPDK's own message is above"
+            "Reserve huge pages (echo 1024 > /proc/sys/vm/nr_hugepages, as root), free the ones that a \
+             killed process left in /dev/hugepages, or run without huge pages; DPDK's own message is above"
         }
         HugePages::Off => {
             "Check that the cores exist and may be used by this process; DPDK's own message is above"

@@ -27,9 +27,9 @@ macro_rules! named {
 }
 
 named! {
-    EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG EBADF EAGAIN ENOMEM EACCES EFAULT EBUSY EEXIST ENODEV EINVAL ENFILE
-    EMFILE EFBIG ENOSPC EROFS EPIPE EDOM ERANGE EDEADLK ENAMETOOLONG ENOSYS ENOTEMPTY EILSEQ EPROTO EOVERFLOW
-    EMSGSIZE EPROTOTYPE ENOTSUP EADDRINUSE EADDRNOTAVAIL ENETDOWN ENETUNREACH ECONNABORTED ECONNRESET ENOBUFS
+    EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG EBADF EAGAIN ENOMEM EACCES EFAULT EBUSY EEXIST ENODEV EINVAL
+    ENFILE EMFILE EFBIG ENOSPC EROFS EPIPE EDOM ERANGE EDEADLK ENAMETOOLONG ENOSYS ENOTEMPTY EILSEQ EPROTO
+    EOVERFLOW EMSGSIZE EPROTOTYPE ENOTSUP EADDRINUSE EADDRNOTAVAIL ENETDOWN ENETUNREACH ECONNABORTED ECONNRESET ENOBUFS
     ENOTCONN ESHUTDOWN ETIMEDOUT ECONNREFUSED EHOSTUNREACH EALREADY EINPROGRESS ESTALE ECANCELED
 }
 
@@ -43,8 +43,8 @@ impl Errno {
         Errno(errno)
     }
 
-    /// Reads the return code of a C function: 0 (and, for functions that count, any positive value) is success, a
-    /// negative value a negated errno.
+    /// Reads the return code of a C function: 0 (and, for functions that count, any positive value) is
+    /// success, a negative value a negated errno.
     pub const fn from_rc(rc: i32) -> Result<(), Errno> {
         if rc >= 0 { Ok(()) } else { Err(Errno(rc.wrapping_neg())) }
     }
@@ -67,7 +67,8 @@ impl Errno {
     /// The C library's text, such as `No such device`.
     fn text(self) -> String {
         let mut buffer = [0 as libc::c_char; 128];
-        // SAFETY: the buffer is writable for the length that is passed; XSI strerror_r NUL-terminates what it wrote.
+        // SAFETY: the buffer is writable for the length that is passed; XSI strerror_r NUL-terminates what it
+        // wrote.
         let rc = unsafe { libc::strerror_r(self.0, buffer.as_mut_ptr(), buffer.len()) };
         if rc != 0 {
             return "Unknown error".to_owned();

@@ -39,7 +39,8 @@ impl Gate {
         assert!(users != 0 && users != CLOSED, "left a gate that nobody had entered");
     }
 
-    /// Closes it for good or until the next `open`; if there are users it stays open and their number is returned.
+    /// Closes it for good or until the next `open`; if there are users it stays open and their number is
+    /// returned.
     pub(crate) fn close(&self) -> Result<(), usize> {
         self.0.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire).map(drop)
     }

@@ -1,8 +1,9 @@
-//! What is going on: threads, pollers, channels, cores. For the RPC methods that SPDK's own event framework would
-//! register (`thread_get_stats` and its like), with its field names, so that `spdk_top` and other clients work.
+//! What is going on: threads, pollers, channels, cores. For the RPC methods that SPDK's own event framework
+//! would register (`thread_get_stats` and its like), with its field names, so that `spdk_top` and other
+//! clients work.
 //!
-//! The collectors are called on an SPDK thread, visit every SPDK thread by a message, and call `done` on the thread
-//! they were called on. `ESRCH` outside of SPDK threads, `ESHUTDOWN` on one that has exited.
+//! The collectors are called on an SPDK thread, visit every SPDK thread by a message, and call `done` on the
+//! thread they were called on. `ESRCH` outside of SPDK threads, `ESHUTDOWN` on one that has exited.
 
 mod collect;
 mod process;

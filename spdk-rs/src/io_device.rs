@@ -18,15 +18,15 @@ pub trait IoDevice: Send + Sync + Sized + 'static {
     /// What a thread keeps; made, used and dropped on that thread.
     type Channel: 'static;
 
-    /// Makes the current thread's channel. Called when the thread asks for the first time, or again after it has
-    /// given up its last reference. May ask for channels of other devices, not for its own.
+    /// Makes the current thread's channel. Called when the thread asks for the first time, or again after it
+    /// has given up its last reference. May ask for channels of other devices, not for its own.
     fn open(&self) -> Result<Self::Channel, Errno>;
 }
 
 /// A registered device. Any thread may use it and drop it.
 ///
-/// Dropping it unregisters the device: no new channels; the device itself is dropped, on the SPDK thread that dropped
-/// this (or on the app thread, when that was none), once every channel is closed.
+/// Dropping it unregisters the device: no new channels; the device itself is dropped, on the SPDK thread that
+/// dropped this (or on the app thread, when that was none), once every channel is closed.
 pub struct Registered<D: IoDevice> {
     entry: NonNull<Entry<D>>,
 }
@@ -72,7 +72,8 @@ impl<D: IoDevice> Registered<D> {
             return Err(Errno::ESRCH);
         }
         let entry = NonNull::from(Box::leak(Box::new(Entry { device, name: name.into() })));
-        // SAFETY: the entry's address is unique while it is registered; the callbacks match its type and the size.
+        // SAFETY: the entry's address is unique while it is registered; the callbacks match its type and the
+        // size.
         unsafe {
             sys::spdk_io_device_register(
                 entry.as_ptr().cast(),
@@ -159,7 +160,8 @@ extern "C" fn create<D: IoDevice>(entry: *mut c_void, ctx: *mut c_void) -> c_int
     let device = unsafe { &(*entry.cast::<Entry<D>>()).device };
     match device.open() {
         Ok(channel) => {
-            // SAFETY: SPDK's fresh, zeroed memory of CTX_BYTES for this thread's channel, aligned as asserted there.
+            // SAFETY: SPDK's fresh, zeroed memory of CTX_BYTES for this thread's channel, aligned as asserted
+            // there.
             let ctx = unsafe { &mut *ctx.cast::<ChannelCtx<D::Channel>>() };
             ctx.channel.write(channel);
             ctx.is_open.set(true);
@@ -177,8 +179,8 @@ extern "C" fn destroy<D: IoDevice>(_entry: *mut c_void, ctx: *mut c_void) {
     unsafe { (*ctx.cast::<ChannelCtx<D::Channel>>()).channel.assume_init_drop() };
 }
 
-/// A reference to the current thread's channel of a device. SPDK counts; when the last one of a thread is dropped the
-/// channel is dropped at that thread's next poll.
+/// A reference to the current thread's channel of a device. SPDK counts; when the last one of a thread is
+/// dropped the channel is dropped at that thread's next poll.
 ///
 /// # Panics
 /// When it is dropped on any other SPDK thread than its own.
@@ -191,8 +193,8 @@ pub struct IoChannelRef<C> {
 
 impl<C> IoChannelRef<C> {
     fn ctx(&self) -> &ChannelCtx<C> {
-        // SAFETY: SPDK puts our memory right behind its own struct (`spdk_io_channel_get_ctx`); zeroed memory is a
-        // valid ChannelCtx that is not open; it lives while this reference is counted.
+        // SAFETY: SPDK puts our memory right behind its own struct (`spdk_io_channel_get_ctx`); zeroed memory
+        // is a valid ChannelCtx that is not open; it lives while this reference is counted.
         unsafe {
             self.raw.byte_add(sys::SPDK_IO_CHANNEL_STRUCT_SIZE as usize).cast::<ChannelCtx<C>>().as_ref()
         }

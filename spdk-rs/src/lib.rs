@@ -1,7 +1,7 @@
 //! The safe layer over SPDK: environment, threads, pollers, channels, JSON-RPC, subsystems, bdevs.
 //!
-//! No function here is safe to write and unsound to call: what the types can't rule out is checked when it happens.
-//! The thread rules are in [`thread`]; each type says which of them it is under.
+//! No function here is safe to write and unsound to call: what the types can't rule out is checked when it
+//! happens. The thread rules are in [`thread`]; each type says which of them it is under.
 //!
 //! Start to end of a process of our own, each dropped in the reverse order:
 //!
@@ -11,8 +11,8 @@
 //! 4. on it: [`subsystem::load_config`], [`subsystem::init`], `load_config` again, [`rpc::listen`]
 //! 5. on it: drop the RPC server, [`subsystem::fini`]
 //!
-//! Linked into an application that is not ours, 1 to 5 are the application's, and everything else works on its
-//! threads.
+//! Linked into an application that is not ours, 1 to 5 are the application's, and everything else works on
+//! its threads.
 
 pub mod bdev;
 pub mod cpuset;

@@ -1,7 +1,7 @@
 //! SPDK's log: its levels and flags, and sending it to `tracing`.
 //!
-//! Everything here may be called on any thread. Levels and flags are plain variables of SPDK, without a lock: what is
-//! logged just then may follow either value.
+//! Everything here may be called on any thread. Levels and flags are plain variables of SPDK, without a lock:
+//! what is logged just then may follow either value.
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::fmt;
@@ -135,9 +135,9 @@ pub fn clear_flag(pattern: &str) -> Result<(), Errno> {
     Errno::from_rc(unsafe { sys::spdk_log_clear_flag(pattern.as_ptr()) })
 }
 
-/// Sends SPDK's messages, from now on and for good, to `tracing` under the target `spdk` instead of to the system log
-/// and standard error. SPDK's levels still choose among them. Call it at the start of a process, before the
-/// environment; DPDK prints for itself.
+/// Sends SPDK's messages, from now on and for good, to `tracing` under the target `spdk` instead of to the
+/// system log and standard error. SPDK's levels still choose among them. Call it at the start of a process,
+/// before the environment; DPDK prints for itself.
 pub fn forward_to_tracing() {
     static ONCE: Once = Once::new();
     // SAFETY: the sink may be called on any thread, and is static.

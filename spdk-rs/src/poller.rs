@@ -19,8 +19,8 @@ pub enum Busy {
     No,
 }
 
-/// A registered callback of the SPDK thread that made it. Dropping it, also from inside its own callback, unregisters
-/// it: the callback is not called again, and its closure is dropped.
+/// A registered callback of the SPDK thread that made it. Dropping it, also from inside its own callback,
+/// unregisters it: the callback is not called again, and its closure is dropped.
 ///
 /// # Panics
 /// When it is dropped on any other SPDK thread: that would free a closure that its thread still calls.
@@ -86,8 +86,8 @@ impl Poller {
 
 extern "C" fn call<F: FnMut() -> Busy>(callback: *mut c_void) -> c_int {
     let callback = callback.cast::<Callback<F>>();
-    // SAFETY: the callback is registered, so it is not freed; only its `state` is used through this reference, which
-    // ends before it could be freed.
+    // SAFETY: the callback is registered, so it is not freed; only its `state` is used through this
+    // reference, which ends before it could be freed.
     let state = unsafe { &(*callback).state };
     assert!(state.replace(State::Running) == State::Waiting, "a poller was polled inside of itself");
     // SAFETY: the state says that nobody else runs the closure, and this is its thread.

@@ -1,5 +1,5 @@
-//! JSON-RPC: methods, answers, and the server on a Unix socket. It is SPDK's server, so SPDK's own methods and any
-//! client of SPDK work beside ours.
+//! JSON-RPC: methods, answers, and the server on a Unix socket. It is SPDK's server, so SPDK's own methods
+//! and any client of SPDK work beside ours.
 //!
 //! Thread rules: the server, the handlers and the answers belong to the app thread.
 
@@ -92,9 +92,10 @@ impl From<Errno> for RpcError {
 /// });
 /// ```
 ///
-/// The second argument is a [`Phase`]; the third a function or a closure that captures nothing, from parameters (any
-/// `Deserialize`; missing parameters are `{}` or `()`) and a [`Reply`]. Parameters that do not fit are answered with
-/// code -32602 and the field. It runs on the app thread; a panic in it aborts the process.
+/// The second argument is a [`Phase`]; the third a function or a closure that captures nothing, from
+/// parameters (any `Deserialize`; missing parameters are `{}` or `()`) and a [`Reply`]. Parameters that do
+/// not fit are answered with code -32602 and the field. It runs on the app thread; a panic in it aborts the
+/// process.
 #[macro_export]
 macro_rules! rpc_method {
     ($name:ident, $phase:ident, $handler:expr) => {
@@ -121,10 +122,12 @@ macro_rules! rpc_method {
     };
 }
 
-/// As [`rpc_method!`], but the method is registered by calling the function that this makes: once, on the app thread.
+/// As [`rpc_method!`], but the method is registered by calling the function that this makes: once, on the app
+/// thread.
 ///
-/// For methods that SPDK's event framework has too: linked into an application that is built on that framework they must
-/// not be registered, since SPDK's server refuses to start when two methods have one name.
+/// For methods that SPDK's event framework has too: linked into an application that is built on that
+/// framework they must not be registered, since SPDK's server refuses to start when two methods have one
+/// name.
 ///
 /// ```no_run
 /// spdk_rs::rpc_method_fn!(register_pid, example_pid, Runtime, |(): (), reply: spdk_rs::rpc::Reply<u32>| {

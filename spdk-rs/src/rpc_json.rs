@@ -8,8 +8,8 @@ use spdk_sys as sys;
 
 /// The parameters of a request as `P`.
 ///
-/// Parameters that are missing or `{}` are an empty object, or `()` for a method that takes none. The error text names
-/// the field, such as `members[2].slot: invalid type: string "x", expected u32`.
+/// Parameters that are missing or `{}` are an empty object, or `()` for a method that takes none. The error
+/// text names the field, such as `members[2].slot: invalid type: string "x", expected u32`.
 ///
 /// # Safety
 /// `params` is null or a value that SPDK parsed with in-place decoding, which lives during the call.
@@ -69,7 +69,8 @@ impl Tokens {
     /// The cursor stands at the contents of an array.
     unsafe fn array(&mut self) -> Result<Value, String> {
         let mut items = Vec::new();
-        // SAFETY: contents are followed by an end token; before it stands a value. SPDK's parser limits the nesting.
+        // SAFETY: contents are followed by an end token; before it stands a value. SPDK's parser limits the
+        // nesting.
         unsafe {
             while self.peek() != sys::SPDK_JSON_VAL_ARRAY_END {
                 items.push(self.value()?);

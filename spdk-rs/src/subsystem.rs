@@ -1,9 +1,9 @@
 //! SPDK's subsystems (bdev, nvmf, sock, ...): configuring, starting and finishing them.
 //!
-//! Only in a process of our own; in another application they are that application's. Everything here is called on
-//! the app thread and answers later, on the app thread, by calling `done` exactly once. An `Err` that is returned at
-//! once means that nothing was begun: `EPERM` off the app thread or in an application that is not ours, `EBUSY` while
-//! something else goes on, `EALREADY` when that is over.
+//! Only in a process of our own; in another application they are that application's. Everything here is
+//! called on the app thread and answers later, on the app thread, by calling `done` exactly once. An `Err`
+//! that is returned at once means that nothing was begun: `EPERM` off the app thread or in an application
+//! that is not ours, `EBUSY` while something else goes on, `EALREADY` when that is over.
 //!
 //! ```text
 //!   Down --init--> Starting --ok--> Up ---fini--> Stopping --> Finished
@@ -105,11 +105,13 @@ unsafe fn take<F>(done: *mut c_void) -> F {
     *unsafe { Box::from_raw(done.cast::<F>()) }
 }
 
-/// Runs the RPC calls of a configuration, in SPDK's own format (`{"subsystems": [{"subsystem": "bdev", "config":
-/// [{"method": ..., "params": ...}]}]}`). Of its methods those run that may be called now: load the same text before
-/// and after [`init`]. It stops at the first that fails: `EINVAL`, with the reason in the log.
+/// Runs the RPC calls of a configuration, in SPDK's own format (`{"subsystems": [{"subsystem": "bdev",
+/// "config": [{"method": ..., "params": ...}]}]}`). Of its methods those run that may be called now: load the
+/// same text before and after [`init`]. It stops at the first that fails: `EINVAL`, with the reason in the
+/// log.
 ///
-/// For a moment the umask of the process is 0177: SPDK sends the calls to itself through a socket in `/var/tmp`.
+/// For a moment the umask of the process is 0177: SPDK sends the calls to itself through a socket in
+/// `/var/tmp`.
 pub fn load_config<F>(json: &str, done: F) -> Result<(), Errno>
 where
     F: FnOnce(Result<(), Errno>) + 'static,
@@ -152,8 +154,8 @@ where
     defer(move || unsafe { sys::spdk_subsystem_init(Some(started::<F>), give(done)) })
 }
 
-/// Finishes every subsystem that was started. Drop the RPC servers first: `EBUSY` is passed to `done` while there are
-/// any, and nothing is finished.
+/// Finishes every subsystem that was started. Drop the RPC servers first: `EBUSY` is passed to `done` while
+/// there are any, and nothing is finished.
 pub fn fini<F>(done: F) -> Result<(), Errno>
 where
     F: FnOnce(Result<(), Errno>) + 'static,

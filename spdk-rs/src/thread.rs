@@ -1,16 +1,16 @@
 //! SPDK threads: the thread library, the threads that a reactor polls, and messages to threads.
 //!
-//! An SPDK thread is a queue of messages and a list of pollers that some OS thread runs by polling it. Much of SPDK
-//! (channels, pollers, descriptors) belongs to the SPDK thread that made it. Rules:
+//! An SPDK thread is a queue of messages and a list of pollers that some OS thread runs by polling it. Much
+//! of SPDK (channels, pollers, descriptors) belongs to the SPDK thread that made it. Rules:
 //!
-//! - An SPDK thread **stays on one OS thread**: [`OwnedThread`] remembers the OS thread of its first poll and panics on
-//!   another. That is what makes `!Send` values (an `Rc` in a poller, a channel) sound on SPDK threads. In an
-//!   application that is not ours the same is asked of it: no scheduler that moves threads (SPDK's default,
-//!   `static`, moves none); the threads that we make are bound besides.
-//! - Types that belong to an SPDK thread are `!Send`. Where a mix-up of two SPDK threads of one OS thread could hurt
-//!   memory they check in every build, else in debug builds.
-//! - A panic in anything that SPDK calls (a message, a poller, a handler) aborts the process: it can't unwind through
-//!   C.
+//! - An SPDK thread **stays on one OS thread**: [`OwnedThread`] remembers the OS thread of its first poll and
+//!   panics on another. That is what makes `!Send` values (an `Rc` in a poller, a channel) sound on SPDK
+//!   threads. In an application that is not ours the same is asked of it: no scheduler that moves threads
+//!   (SPDK's default, `static`, moves none); the threads that we make are bound besides.
+//! - Types that belong to an SPDK thread are `!Send`. Where a mix-up of two SPDK threads of one OS thread
+//!   could hurt memory they check in every build, else in debug builds.
+//! - A panic in anything that SPDK calls (a message, a poller, a handler) aborts the process: it can't unwind
+//!   through C.
 
 mod app;
 mod bound;
@@ -78,8 +78,8 @@ pub(crate) fn current_has_exited() -> bool {
     current_raw().is_some_and(|thread| unsafe { sys::spdk_thread_is_exited(thread.as_ptr()) })
 }
 
-/// For destructors: whether the caller runs on `owner`. If not it panics, and when that would be a second panic it
-/// returns false, and the caller leaks.
+/// For destructors: whether the caller runs on `owner`. If not it panics, and when that would be a second
+/// panic it returns false, and the caller leaks.
 pub(crate) fn may_drop_here(what: &str, owner: ThreadId) -> bool {
     let here = current();
     if here == Some(owner) {
@@ -93,8 +93,8 @@ pub(crate) fn may_drop_here(what: &str, owner: ThreadId) -> bool {
 /// Queues `message` on a thread; a message that could not be queued comes back.
 ///
 /// # Safety
-/// `thread` is neither exited nor destroyed, and stays so until the message has run. `F` is `Send`, or the thread is
-/// the current one.
+/// `thread` is neither exited nor destroyed, and stays so until the message has run. `F` is `Send`, or the
+/// thread is the current one.
 unsafe fn send_raw<F: FnOnce() + 'static>(
     thread: NonNull<sys::spdk_thread>,
     message: Box<F>,
@@ -113,8 +113,8 @@ unsafe fn send_raw<F: FnOnce() + 'static>(
     })
 }
 
-/// Queues `message` on the current SPDK thread: it runs from a clean stack, at a later poll. `ESRCH` outside of all
-/// threads, `ESHUTDOWN` on one that has exited.
+/// Queues `message` on the current SPDK thread: it runs from a clean stack, at a later poll. `ESRCH` outside
+/// of all threads, `ESHUTDOWN` on one that has exited.
 pub fn defer(message: impl FnOnce() + 'static) -> Result<(), Errno> {
     let thread = current_raw().ok_or(Errno::ESRCH)?;
     if current_has_exited() {

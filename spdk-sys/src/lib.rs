@@ -1,7 +1,7 @@
 //! Raw bindings to SPDK, generated at build time from the tree that is linked.
 //!
-//! Nothing here is safe to call on its own; [`spdk-rs`](../spdk_rs/index.html) is the layer to use. Fill SPDK's structs
-//! by field name over `zeroed()`: forks and versions differ in layout.
+//! Nothing here is safe to call on its own; [`spdk-rs`](../spdk_rs/index.html) is the layer to use. Fill
+//! SPDK's structs by field name over `zeroed()`: forks and versions differ in layout.
 // Names and shapes are SPDK's.
 #![allow(non_camel_case_types, non_snake_case, non_upper_case_globals, missing_docs)]
 // Generated code.

@@ -21,7 +21,8 @@ where
     V: FnMut() -> T + Send + 'static,
     D: FnOnce(Vec<T>) + 'static,
 {
-    /// Travels from thread to thread by SPDK's messages, so one thread at a time has it. `done` is only carried.
+    /// Travels from thread to thread by SPDK's messages, so one thread at a time has it. `done` is only
+    /// carried.
     struct Tour<T, V, D> {
         visit: V,
         answers: Vec<T>,
@@ -66,8 +67,8 @@ pub fn io_channels(done: impl FnOnce(ChannelsReport) + 'static) -> Result<(), Er
     on_each_thread(thread_channels, |threads| done(ChannelsReport { tick_rate: ticks_hz(), threads }))
 }
 
-/// `thread_set_cpumask`: changes the cores that a thread may run on, and tells the scheduler. `done` gets `ENOENT` if
-/// there is no such thread, `EINVAL` if none of the cores is this process's.
+/// `thread_set_cpumask`: changes the cores that a thread may run on, and tells the scheduler. `done` gets
+/// `ENOENT` if there is no such thread, `EINVAL` if none of the cores is this process's.
 pub fn set_cpumask(
     id: ThreadId,
     mask: CpuSet,

@@ -13,8 +13,8 @@ pub struct CoreTimes {
     pub irq: u64,
 }
 
-/// Reads a core's times from `/proc/stat`; `None` if it is not there. `framework_get_reactors` shows them since the
-/// start of the process: keep the first ones and subtract.
+/// Reads a core's times from `/proc/stat`; `None` if it is not there. `framework_get_reactors` shows them
+/// since the start of the process: keep the first ones and subtract.
 pub fn core_times(core: u32) -> Option<CoreTimes> {
     parse_core_times(&std::fs::read_to_string("/proc/stat").ok()?, core)
 }
@@ -39,7 +39,8 @@ pub fn os_thread_id() -> u64 {
     tid.unsigned_abs().into()
 }
 
-/// `spdk_kill_instance`: sends a signal, by name or number, to this process. `EINVAL` for one that SPDK does not offer.
+/// `spdk_kill_instance`: sends a signal, by name or number, to this process. `EINVAL` for one that SPDK does
+/// not offer.
 pub fn raise_signal(sig_name: &str) -> Result<(), Errno> {
     let signal = signal_number(sig_name).ok_or(Errno::EINVAL)?;
     // SAFETY: a signal to ourselves, which has the effect that was asked for and none on memory.

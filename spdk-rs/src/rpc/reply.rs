@@ -14,8 +14,8 @@ use super::RpcError;
 /// SPDK cuts off an answer beyond 32 MiB, which would be broken JSON; the rest is for the envelope.
 const RESULT_BYTES_MAX: usize = (32 << 20) - (4 << 10);
 
-/// An answer that is still owed to a client: exactly one, now or later. It may be kept while something goes on, on the
-/// OS thread of the app thread; dropping it answers with an internal error.
+/// An answer that is still owed to a client: exactly one, now or later. It may be kept while something goes
+/// on, on the OS thread of the app thread; dropping it answers with an internal error.
 ///
 /// A client that has gone away meanwhile is no error. To answer from another thread, keep it in a
 /// [`ThreadBound`](crate::thread::ThreadBound) and [send](crate::thread::send_to_app_thread) that back.

@@ -36,8 +36,8 @@ pub enum ListenError {
     DuplicateMethods,
     /// SPDK could not listen there.
     #[error(
-        "can't listen on {path}: {errno}. Another process may serve it, or its folder is missing or not writable; \
-         SPDK's reason is in the log above"
+        "can't listen on {path}: {errno}. Another process may serve it, or its folder is missing or not \
+         writable; SPDK's reason is in the log above"
     )]
     Listen {
         /// As it was given.
@@ -47,18 +47,18 @@ pub enum ListenError {
     },
 }
 
-/// A listening server. Dropping it, on any thread, stops it at the app thread's next poll: requests that are not
-/// answered then lose their connection.
+/// A listening server. Dropping it, on any thread, stops it at the app thread's next poll: requests that are
+/// not answered then lose their connection.
 #[derive(Debug)]
 pub struct RpcServer {
     address: CString,
 }
 
-/// Serves JSON-RPC on a new Unix socket that only this user may connect to (mode 0600), beside other servers of this
-/// process. A socket file that a dead process left is replaced.
+/// Serves JSON-RPC on a new Unix socket that only this user may connect to (mode 0600), beside other servers
+/// of this process. A socket file that a dead process left is replaced.
 ///
-/// On the app thread. Which methods may be called follows [`Phase`](super::Phase). For a moment the umask of the
-/// process is 0177.
+/// On the app thread. Which methods may be called follows [`Phase`](super::Phase). For a moment the umask of
+/// the process is 0177.
 pub fn listen(path: &Path) -> Result<RpcServer, ListenError> {
     require_app_thread().map_err(|_| ListenError::NotOnAppThread)?;
     let refuse = |reason| Err(ListenError::Path { path: path.to_owned(), reason });
@@ -102,7 +102,8 @@ impl Drop for RpcServer {
 }
 
 fn finish(address: &CStr) {
-    // SAFETY: on the app thread, outside of SPDK's own poll of the server, which is listening at this address.
+    // SAFETY: on the app thread, outside of SPDK's own poll of the server, which is listening at this
+    // address.
     unsafe { sys::spdk_rpc_server_finish(address.as_ptr()) };
     SERVERS.fetch_sub(1, Ordering::AcqRel);
 }

@@ -38,7 +38,8 @@ struct Member {
 
 #[test]
 fn whole_values() {
-    let text = r#"{"a":[1,-2,2.5,18446744073709551615],"b":{"c":null,"d":true,"e":false},"f":"\u00e9\n\"x","g":[],"h":{}}"#;
+    let text = r#"{"a":[1,-2,2.5,18446744073709551615],"b":{"c":null,"d":true,"e":false},
+        "f":"\u00e9\n\"x","g":[],"h":{}}"#;
     let expected = json!({"a": [1, -2, 2.5, u64::MAX], "b": {"c": null, "d": true, "e": false},
         "f": "é\n\"x", "g": [], "h": {}});
     assert_eq!(decode_text::<Value>(text), Ok(expected));

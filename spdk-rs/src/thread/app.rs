@@ -8,7 +8,8 @@ use spdk_sys as sys;
 use super::send_raw;
 use crate::error::Errno;
 
-/// Whether the app thread takes messages from us. Held while one is queued, so that the thread can't exit in between.
+/// Whether the app thread takes messages from us. Held while one is queued, so that the thread can't exit in
+/// between.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mailbox {
     Open,
@@ -42,8 +43,8 @@ pub(crate) fn require_app_thread() -> Result<(), Errno> {
     if on_app_thread() { Ok(()) } else { Err(Errno::EPERM) }
 }
 
-/// Runs `message` on the app thread, at a later poll. May be called on any OS thread. `ENXIO` if there is no app
-/// thread, `ESHUTDOWN` if it is going away.
+/// Runs `message` on the app thread, at a later poll. May be called on any OS thread. `ENXIO` if there is no
+/// app thread, `ESHUTDOWN` if it is going away.
 pub fn send_to_app_thread(message: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
     let message = Box::new(message);
     let open = mailbox();
@@ -56,7 +57,8 @@ pub fn send_to_app_thread(message: impl FnOnce() + Send + 'static) -> Result<(),
     if unsafe { sys::spdk_thread_is_exited(thread.as_ptr()) } {
         return Err(Errno::ESHUTDOWN);
     }
-    // SAFETY: the mailbox is open, so the thread was not asked to exit; it exits only when its messages have run.
+    // SAFETY: the mailbox is open, so the thread was not asked to exit; it exits only when its messages have
+    // run.
     let sent = unsafe { send_raw(thread, message) };
     // A message that comes back is dropped by code of the caller, which may send again.
     drop(open);

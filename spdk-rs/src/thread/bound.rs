@@ -14,8 +14,8 @@ pub struct ThreadBound<T> {
     value: ManuallyDrop<T>,
 }
 
-// SAFETY: every access to the value checks that the caller runs on the owning SPDK thread, which stays on one OS
-// thread (see the rules of this module); so no two OS threads ever touch it.
+// SAFETY: every access to the value checks that the caller runs on the owning SPDK thread, which stays on one
+// OS thread (see the rules of this module); so no two OS threads ever touch it.
 unsafe impl<T> Send for ThreadBound<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for ThreadBound<T> {}

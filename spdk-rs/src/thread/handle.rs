@@ -12,13 +12,16 @@ use super::{ThreadId, app, current, current_raw, send_raw};
 use crate::cpuset::CpuSet;
 use crate::error::Errno;
 
-/// A thread that we made, whoever polls it: our reactors, or those of an application that our module is linked into.
+/// A thread that we made, whoever polls it: our reactors, or those of an application that our module is
+/// linked into.
 ///
-/// A clone is another handle to the same thread. When the last is dropped the thread is asked to exit, on itself, after
-/// the messages that were sent before. It exits once its pollers, channels and messages are gone; after 5 seconds SPDK
-/// forces it. The handle of the app thread is the one from which the rest of the process hangs: drop it last.
+/// A clone is another handle to the same thread. When the last is dropped the thread is asked to exit, on
+/// itself, after the messages that were sent before. It exits once its pollers, channels and messages are
+/// gone; after 5 seconds SPDK forces it. The handle of the app thread is the one from which the rest of the
+/// process hangs: drop it last.
 ///
-/// In an application that is not ours every handle must be dropped before the module says that it has finished.
+/// In an application that is not ours every handle must be dropped before the module says that it has
+/// finished.
 #[derive(Clone)]
 pub struct ThreadHandle(Arc<Made>);
 
@@ -28,17 +31,18 @@ struct Made {
     name: Box<str>,
 }
 
-// SAFETY: only the message queue of the thread is used, which takes messages from any OS thread; the thread can't exit
-// while a handle lives.
+// SAFETY: only the message queue of the thread is used, which takes messages from any OS thread; the thread
+// can't exit while a handle lives.
 unsafe impl Send for Made {}
 // SAFETY: as above.
 unsafe impl Sync for Made {}
 
 impl ThreadHandle {
-    /// Makes a thread that may run on the cores of `cpumask`. The first thread of a process is its app thread.
+    /// Makes a thread that may run on the cores of `cpumask`. The first thread of a process is its app
+    /// thread.
     ///
-    /// May be called on any OS thread. `EINVAL` for a name with a NUL byte, `ENXIO` without a thread library, `ENOMEM`
-    /// also when the scheduler refuses the thread.
+    /// May be called on any OS thread. `EINVAL` for a name with a NUL byte, `ENXIO` without a thread library,
+    /// `ENOMEM` also when the scheduler refuses the thread.
     pub fn spawn(name: &str, cpumask: &CpuSet) -> Result<ThreadHandle, Errno> {
         let c_name = CString::new(name).map_err(|_| Errno::EINVAL)?;
         let _library = LibUse::begin()?;
@@ -52,8 +56,8 @@ impl ThreadHandle {
         Ok(handle)
     }
 
-    /// Runs `message` on the thread, at a later poll. May be called on any OS thread. SPDK aborts the process when too
-    /// many messages wait (65535 in one thread).
+    /// Runs `message` on the thread, at a later poll. May be called on any OS thread. SPDK aborts the process
+    /// when too many messages wait (65535 in one thread).
     pub fn send(&self, message: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
         // SAFETY: a thread is not asked to exit while it has a handle.
         unsafe { send_raw(self.0.raw, Box::new(message)) }.map_err(|(errno, _)| errno)

@@ -28,8 +28,8 @@ pub trait Scheduler: Send + Sync + 'static {
 
 /// The thread library of this process. The first thread to be made is the app thread.
 ///
-/// Drop it after every [`OwnedThread`] and before the [`Env`](crate::env::Env). While threads are left it is not
-/// finished but leaked, with a line in the log.
+/// Drop it after every [`OwnedThread`] and before the [`Env`](crate::env::Env). While threads are left it is
+/// not finished but leaked, with a line in the log.
 #[derive(Debug)]
 pub struct ThreadLib {
     env: ManuallyDrop<EnvUse>,
@@ -39,14 +39,14 @@ impl ThreadLib {
     /// Messages that may wait in all threads together, by default; 64 bytes of the environment's memory each.
     pub const DEFAULT_MESSAGES: usize = sys::SPDK_DEFAULT_MSG_MEMPOOL_SIZE as usize;
 
-    /// Starts the library. `ENXIO` without an environment, `EALREADY` if it is up (also in an application that is not
-    /// ours), `ENOMEM`.
+    /// Starts the library. `ENXIO` without an environment, `EALREADY` if it is up (also in an application
+    /// that is not ours), `ENOMEM`.
     pub fn init(scheduler: Arc<dyn Scheduler>) -> Result<ThreadLib, Errno> {
         ThreadLib::init_sized(scheduler, ThreadLib::DEFAULT_MESSAGES)
     }
 
-    /// As [`ThreadLib::init`], with room for `messages` (best a power of two minus one). SPDK aborts the process when
-    /// they run out.
+    /// As [`ThreadLib::init`], with room for `messages` (best a power of two minus one). SPDK aborts the
+    /// process when they run out.
     pub fn init_sized(scheduler: Arc<dyn Scheduler>, messages: usize) -> Result<ThreadLib, Errno> {
         // SAFETY: reads one pointer. An app thread: the library is up, started by us or by the application.
         if !unsafe { sys::spdk_thread_get_app_thread() }.is_null() {
@@ -75,7 +75,8 @@ impl Drop for ThreadLib {
     fn drop(&mut self) {
         app::close();
         if let Err(threads) = LIFE.close() {
-            // Whoever holds a pointer to such a thread may still use it: better a leak than a dangling pointer.
+            // Whoever holds a pointer to such a thread may still use it: better a leak than a dangling
+            // pointer.
             tracing::error!(threads, "SPDK threads are left, so the thread library is not finished");
             return;
         }

@@ -32,21 +32,23 @@ pub struct ThreadStats {
 /// The exclusive right to poll one SPDK thread, handed to the [`Scheduler`](super::Scheduler).
 ///
 /// It may be sent to the OS thread that is to poll it; the first [`poll`](OwnedThread::poll) or
-/// [`enter`](OwnedThread::enter) ties it to that OS thread for good, and one from another OS thread panics. Dropping
-/// it destroys the SPDK thread if that has exited, and else leaks it: others may still send it messages.
+/// [`enter`](OwnedThread::enter) ties it to that OS thread for good, and one from another OS thread panics.
+/// Dropping it destroys the SPDK thread if that has exited, and else leaks it: others may still send it
+/// messages.
 pub struct OwnedThread {
     raw: NonNull<sys::spdk_thread>,
     name: Box<str>,
     home: Cell<Option<os_thread::ThreadId>>,
 }
 
-// SAFETY: until the first poll nothing that belongs to an OS thread lives on it; from then on `home` is checked before
-// anything runs on it. Whoever holds it is the only one to poll it.
+// SAFETY: until the first poll nothing that belongs to an OS thread lives on it; from then on `home` is
+// checked before anything runs on it. Whoever holds it is the only one to poll it.
 unsafe impl Send for OwnedThread {}
 
 impl OwnedThread {
     /// # Safety
-    /// `raw` is a new thread that nobody else will poll or destroy, and [`lib_state::LIFE`] was entered for it.
+    /// `raw` is a new thread that nobody else will poll or destroy, and [`lib_state::LIFE`] was entered for
+    /// it.
     pub(super) unsafe fn from_raw(raw: NonNull<sys::spdk_thread>) -> OwnedThread {
         // SAFETY: the thread lives, and its name is NUL-terminated.
         let name = unsafe { CStr::from_ptr(sys::spdk_thread_get_name(raw.as_ptr())) };
@@ -147,7 +149,8 @@ impl OwnedThread {
         struct Restore(*mut sys::spdk_thread);
         impl Drop for Restore {
             fn drop(&mut self) {
-                // SAFETY: the thread that was current before; it is being polled further up the stack, or null.
+                // SAFETY: the thread that was current before; it is being polled further up the stack, or
+                // null.
                 unsafe { sys::spdk_set_thread(self.0) };
             }
         }
@@ -177,8 +180,8 @@ impl Drop for OwnedThread {
             );
             return;
         }
-        // SAFETY: it has exited, `self` was the only right to poll it, and nothing runs on it: that would borrow
-        // `self`. (The app thread's memory stays until the library is finished.)
+        // SAFETY: it has exited, `self` was the only right to poll it, and nothing runs on it: that would
+        // borrow `self`. (The app thread's memory stays until the library is finished.)
         unsafe { sys::spdk_thread_destroy(self.raw.as_ptr()) };
         lib_state::LIFE.leave();
     }

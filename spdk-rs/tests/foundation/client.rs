@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::process::Process;
 
-/// Sends a request, and waits for its answer while the process is polled. Returns `result`, or `error` as `Err`.
+/// Sends a request, and waits for its answer while the process is polled. Returns `result`, or `error` as
+/// `Err`.
 #[track_caller]
 pub fn call(
     process: &mut Process,

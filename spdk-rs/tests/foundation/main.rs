@@ -1,4 +1,5 @@
-//! The foundation (environment, threads, pollers, devices, RPC, subsystems) in real SPDK processes, without root.
+//! The foundation (environment, threads, pollers, devices, RPC, subsystems) in real SPDK processes, without
+//! root.
 
 // First: its macro is for all that follow.
 #[macro_use]

@@ -41,7 +41,8 @@ struct Large {
 }
 
 thread_local! {
-    /// Answers that are owed, and the server that a method stops: all of the app thread, which the test polls.
+    /// Answers that are owed, and the server that a method stops: all of the app thread, which the test
+    /// polls.
     static OWED: RefCell<Vec<Reply<&'static str>>> = const { RefCell::new(Vec::new()) };
     static SERVER: RefCell<Option<RpcServer>> = const { RefCell::new(None) };
 }

@@ -62,7 +62,8 @@ fn run() {
     assert!(refused);
     assert!(panics(|| other.destroy()), "it has not exited");
 
-    // `other` was leaked just now; so is the app thread. Their handles stay good, and nothing is finished under them.
+    // `other` was leaked just now; so is the app thread. Their handles stay good, and nothing is finished
+    // under them.
     drop(app);
     process.app().send(|| unreachable!("nobody polls it")).unwrap();
     handle.send(|| unreachable!("nobody polls it")).unwrap();

@@ -1,5 +1,5 @@
-//! SPDK can be started once per process, so each test of it runs its body in a process of its own: the test program
-//! starts itself again, for that one test.
+//! SPDK can be started once per process, so each test of it runs its body in a process of its own: the test
+//! program starts itself again, for that one test.
 
 use std::io::Read;
 use std::process::{Command, ExitStatus, Stdio};
@@ -9,7 +9,8 @@ use std::time::Duration;
 
 /// Names the test whose body a process is to run.
 const WHICH: &str = "SPDK_RS_TEST";
-/// Said by the process that runs the body: if the names differed it would find no test, and call that a success.
+/// Said by the process that runs the body: if the names differed it would find no test, and call that a
+/// success.
 const BEGUN: &str = "the body of the test begins";
 /// A process that is not done by then is killed.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -38,7 +39,8 @@ pub fn dies_in_own_process(name: &str, words: &str, body: impl FnOnce()) {
     }
 }
 
-/// In the process for `name`: runs the body and returns `None`. Elsewhere: starts that process and waits for its end.
+/// In the process for `name`: runs the body and returns `None`. Elsewhere: starts that process and waits for
+/// its end.
 fn elsewhere(name: &str, body: impl FnOnce()) -> Option<(ExitStatus, String)> {
     if std::env::var(WHICH).is_ok_and(|which| which == name) {
         eprintln!("{BEGUN}");
