@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use basalt_bdev as _;
-use basalt_config::{Config, DriveKind, Idle, NvmeTransport};
+use basalt_config::{Config, Drive, DriveKind, Idle, NvmeTransport};
 use basalt_drives as _;
 use reactor::executor::{spawn_local, timeout};
 use reactor::idle::IdlePolicy;
@@ -142,26 +142,31 @@ async fn pass_on_stop(stop: Sender<Stop>, progress: Progress) {
 }
 
 fn env_options(config: &Config, backing: Backing) -> EnvOptions {
-    let transports = || {
-        config.drives.iter().filter_map(|drive| match &drive.kind {
-            DriveKind::Nvme { transport, .. } => Some(&transport.value),
-            _ => None,
-        })
-    };
     let huge = backing == Backing::HugePages;
+    let is_pcie = |drive: &Drive| match &drive.kind {
+        DriveKind::Nvme { transport, .. } => matches!(transport.value, NvmeTransport::Pcie(_)),
+        _ => false,
+    };
     EnvOptions {
         name: "basalt".to_owned(),
         cores: config.runtime.cores.value.clone(),
         main_core: None,
         memory_mib: u32::try_from(config.runtime.memory.get() >> 20).ok(),
         huge_pages: if huge { HugePages::Required } else { HugePages::Off },
-        // vfio-user hands our memory to the drive's process as files: few, or identify times out.
-        single_file_segments: huge && transports().any(|t| matches!(t, NvmeTransport::VfioUser(_))),
+        // vfio-user hands our memory to the drive's process as files: few, or identify times out. Always, so that such
+        // a drive can be attached by RPC too.
+        single_file_segments: huge,
         // No files in the hugetlbfs: a kill -9 would leave them, and the memory with them.
         in_memory: huge,
-        pci: transports().any(|t| matches!(t, NvmeTransport::Pcie(_))),
-        eal_arguments: Vec::new(),
+        pci: config.drives.iter().any(is_pcie),
+        eal_arguments: eal_arguments(),
     }
+}
+
+/// DPDK prints for itself, past our log: notices only when our log tells everything too.
+fn eal_arguments() -> Vec<String> {
+    let everything = tracing::enabled!(tracing::Level::DEBUG);
+    if everything { Vec::new() } else { vec!["--log-level=lib.eal:error".to_owned()] }
 }
 
 fn idle_policy(config: &Config) -> IdlePolicy {

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -24,9 +25,7 @@ pub struct Place {
 impl Place {
     /// A new folder, and a port for it.
     pub fn new() -> Place {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        Place { folder: tempfile::tempdir().unwrap(), port }
+        Place { folder: tempfile::tempdir().unwrap(), port: free_port() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -67,6 +66,19 @@ impl Place {
     pub fn cli(&self, line: &str) -> Output {
         let socket = self.socket();
         basalt().arg("--socket").arg(socket).args(line.split(' ')).output().unwrap()
+    }
+}
+
+/// A port below those that the kernel gives to connections, and another one at each call.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(64);
+    loop {
+        let n = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 12_000 + u16::try_from(n % 20_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 
