@@ -150,7 +150,7 @@ impl Channel {
                     Plan::Complete => {
                         self.leave(io);
                         if !self.go_on(io) {
-                            if io.missed.is_empty() || io.doomed {
+                            if self.may_answer(io) {
                                 return Move::Done(io.outcome());
                             }
                             io.phase = Phase::Settling;
@@ -305,7 +305,16 @@ impl Channel {
         true
     }
 
-    /// Whether a write that missed members may be acknowledged.
+    /// Whether a segment that is through can be answered now. A write must not while another Channel may plan
+    /// with a View that reads members which the write left out: those that failed it, and those that were out
+    /// of the View that it was planned under already.
+    #[inline(always)]
+    fn may_answer(&self, io: &HostIo) -> bool {
+        let everybody_knows = self.settled >= io.epoch || !io.op.modifies();
+        io.doomed || io.missed.is_empty() && everybody_knows
+    }
+
+    /// Whether a write that left members out may be acknowledged.
     fn settle(&mut self, io: &mut HostIo) -> Settle {
         let view = self.view.as_ref().expect("I/O was planned under one");
         let still_in = io.missed.and(view.in_sync);
