@@ -3,13 +3,17 @@ use crate::file::FileOptions;
 use crate::file::bounce::AlignedBuf;
 use crate::file::drive::{Drive, ZeroMethod};
 use crate::file::failure::FailureKind;
+use crate::file::loop_device::LoopDevice;
 use crate::file::open::OpenedFile;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use std::cell::Cell;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -97,7 +101,8 @@ struct Bench {
     engine: Rc<Engine<HostIo>>,
     lane: Rc<Lane<HostIo>>,
     drive: Arc<Drive>,
-    dir: TempDir,
+    /// Where its file is, if that goes with it.
+    _dir: Option<TempDir>,
 }
 
 impl Bench {
@@ -107,13 +112,18 @@ impl Bench {
 
     fn with(place: &str, assume_durable: bool) -> Bench {
         let dir = TempDir::new_in(place).unwrap();
+        let bench = Bench::of(&dir.path().join("d0.img"), assume_durable);
+        Bench { _dir: Some(dir), ..bench }
+    }
+
+    fn of(path: &Path, assume_durable: bool) -> Bench {
         let size_bytes = Some((BLOCKS * BLOCK) as u64);
-        let options = FileOptions { size_bytes, ..FileOptions::new("d0", dir.path().join("d0.img")) };
+        let options = FileOptions { size_bytes, ..FileOptions::new("d0", path) };
         let file = OpenedFile::open(&options).unwrap();
         file.keep();
         let drive = Drive::new(options.name, file, options.block_size, assume_durable);
         let lane = Rc::new(Lane::open(&drive).unwrap());
-        Bench { engine: Rc::new(Engine::new().unwrap()), lane, drive, dir }
+        Bench { engine: Rc::new(Engine::new().unwrap()), lane, drive, _dir: None }
     }
 
     /// The same drive on `file`, as a second thread would have it.
@@ -158,7 +168,7 @@ impl Bench {
     }
 
     fn allocated_bytes(&self) -> u64 {
-        self.dir.path().join("d0.img").metadata().unwrap().blocks() * 512
+        self.drive.file.path.metadata().unwrap().blocks() * 512
     }
 }
 
@@ -186,7 +196,7 @@ fn what_is_written_is_read_and_in_the_file() {
         bench.write(3, &pattern(1, 5));
         assert_eq!(bench.read(3, 5), pattern(1, 5));
         assert_eq!(bench.read(0, 3), vec![0; 3 * BLOCK]);
-        let file = std::fs::read(bench.dir.path().join("d0.img")).unwrap();
+        let file = std::fs::read(&bench.drive.file.path).unwrap();
         assert_eq!(&file[3 * BLOCK..8 * BLOCK], pattern(1, 5));
         assert!(!bench.engine.poll(), "nothing to do when nothing is under way");
     }
@@ -266,6 +276,20 @@ proptest! {
         bench.drive.give_up(ZeroMethod::PunchHole);
         agrees_with_a_model(&bench, &deeds);
     }
+}
+
+#[test]
+fn a_history_on_a_block_device_agrees_with_a_model() {
+    let Some(device) = LoopDevice::new((BLOCKS * BLOCK) as u64, BLOCK as u32) else { return };
+    let bench = Bench::of(&device.path, false);
+    assert!(bench.lane.access().is_direct() && bench.drive.file.can_punch);
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..20 {
+        // Each begins with zeros.
+        assert_eq!(bench.run(Command::WriteZeroes(range(0, BLOCKS)), &HostIo::bare(0)), Ok(()));
+        agrees_with_a_model(&bench, &deeds().new_tree(&mut runner).unwrap().current());
+    }
+    assert!(bench.drive.totals().unmaps > 0);
 }
 
 #[test]
@@ -514,8 +538,8 @@ fn reset_waits_for_what_is_under_way_on_all_threads() {
 
 #[test]
 fn totals_outlive_their_threads() {
-    let Bench { engine, lane, drive, dir } = Bench::on(MEMORY);
-    let bench = Bench { engine, lane, drive: Arc::clone(&drive), dir };
+    let bench = Bench::on(MEMORY);
+    let drive = Arc::clone(&bench.drive);
     bench.write(0, &pattern(1, 4));
     drop(bench);
     assert_eq!((drive.totals().writes, drive.totals().written_bytes), (1, 4 * BLOCK as u64));

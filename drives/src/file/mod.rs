@@ -30,6 +30,8 @@ mod failure;
 mod iov;
 mod lane;
 mod lock;
+#[cfg(test)]
+mod loop_device;
 mod open;
 mod options;
 mod registry;

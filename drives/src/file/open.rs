@@ -70,6 +70,9 @@ impl OpenedFile {
             set_size(&file, path, size)?;
         }
         let is_device = file_type(&file, path)?.is_block_device();
+        if is_device {
+            check_sectors(&file, path, options.block_size)?;
+        }
         let size_bytes = measure(&file, path, options)?;
         let (access, note) = access::probe(&file, options.block_size)
             .map_err(|e| FileError::from_io(path, "finding out how to do I/O on it", &e))?;
@@ -175,6 +178,17 @@ fn set_size(file: &File, path: &Path, size_bytes: u64) -> Result<(), FileError> 
 fn file_type(file: &File, path: &Path) -> Result<FileType, FileError> {
     let meta = file.metadata().map_err(|e| FileError::from_io(path, "looking at it", &e))?;
     Ok(meta.file_type())
+}
+
+/// Blocks smaller than a sector could be written through the page cache, but neither zeroed nor given back.
+fn check_sectors(file: &File, path: &Path, block_size: u32) -> Result<(), FileError> {
+    let sector = rustix::fs::ioctl_blksszget(file)
+        .map_err(|e| FileError::from_io(path, "asking for its sector size", &e.into()))?;
+    if sector <= block_size {
+        return Ok(());
+    }
+    let reason = format!("its sectors have {sector} bytes, more than the drive's blocks of {block_size}");
+    Err(FileError::new(FileErrorKind::Options, path, reason, format_args!("use a block size of {sector}")))
 }
 
 fn size_of(mut file: &File) -> io::Result<u64> {

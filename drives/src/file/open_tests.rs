@@ -1,4 +1,5 @@
 use super::*;
+use crate::file::loop_device::LoopDevice;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use tempfile::TempDir;
 
@@ -149,49 +150,17 @@ fn notes_tell_of_memory_only_files() {
     opened.io_file().unwrap().write_all_at(b"x", 1).unwrap();
 }
 
-/// A loop device, made by `losetup(8)` for the time of a test: needs root.
-struct Loop {
-    device: PathBuf,
-    _image: tempfile::NamedTempFile,
-}
-
-impl Loop {
-    fn new(size_bytes: u64, sector_bytes: u32) -> Option<Loop> {
-        let image = tempfile::NamedTempFile::new().unwrap();
-        image.as_file().set_len(size_bytes).unwrap();
-        let out = std::process::Command::new("losetup")
-            .args(["--find", "--show", "--sector-size", &sector_bytes.to_string()])
-            .arg(image.path())
-            .output()
-            .ok()?;
-        if !out.status.success() {
-            eprintln!("no loop device here: {}", String::from_utf8_lossy(&out.stderr));
-            return None;
-        }
-        let device = PathBuf::from(String::from_utf8(out.stdout).unwrap().trim());
-        Some(Loop { device, _image: image })
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        let status = std::process::Command::new("losetup").arg("--detach").arg(&self.device).status();
-        assert!(status.is_ok_and(|status| status.success()), "{} stays attached", self.device.display());
-    }
-}
-
 #[test]
 fn block_device_has_its_own_size_and_sectors() {
-    let Some(disk) = Loop::new(8 * MIB, 4096) else { return };
-    let wide = FileOptions { block_size: 4096, ..FileOptions::new("d0", &disk.device) };
+    let Some(disk) = LoopDevice::new(8 * MIB, 4096) else { return };
+    let wide = FileOptions { block_size: 4096, ..FileOptions::new("d0", &disk.path) };
     let opened = OpenedFile::open(&wide).unwrap();
     assert_eq!((opened.size_bytes, opened.is_device), (8 * MIB, true));
     assert_eq!((opened.access.is_direct(), opened.access.offset_align()), (true, 4096));
     refused(&wide, FileErrorKind::Busy, "");
     drop(opened);
-    let narrow = FileOptions::new("d0", &disk.device);
-    let opened = OpenedFile::open(&narrow).unwrap();
-    assert_eq!(opened.access, Access::Buffered, "512-byte blocks on 4096-byte sectors");
-    drop(opened);
-    refused(&sized(&disk.device, 4 * MIB), FileErrorKind::Size, "more than the drive");
+    let narrow = FileOptions::new("d0", &disk.path);
+    refused(&narrow, FileErrorKind::Options, "use a block size of 4096");
+    let cut = FileOptions { size_bytes: Some(4 * MIB), ..wide };
+    refused(&cut, FileErrorKind::Size, "more than the drive");
 }

@@ -11,6 +11,7 @@ use spdk_sys as sys;
 pub struct Host {
     desc: *mut sys::spdk_bdev_desc,
     channel: *mut sys::spdk_io_channel,
+    out: Rc<Cell<usize>>,
 }
 
 /// Success, once it is known.
@@ -22,6 +23,8 @@ struct Call {
     end: End,
     /// Where a read without a buffer leaves what it read.
     found: Option<Rc<Cell<Vec<u8>>>>,
+    /// Of the host: how many are under way.
+    out: Rc<Cell<usize>>,
 }
 
 impl Host {
@@ -36,11 +39,12 @@ impl Host {
             sys::spdk_bdev_get_io_channel(desc)
         };
         assert!(!channel.is_null());
-        Host { desc, channel }
+        Host { desc, channel, out: Rc::default() }
     }
 
     pub fn close(self) {
-        // SAFETY: on the thread that opened; the test has waited for all I/O.
+        assert_eq!(self.out.get(), 0, "wait for every I/O first");
+        // SAFETY: on the thread that opened, and nothing is under way.
         unsafe {
             sys::spdk_put_io_channel(self.channel);
             sys::spdk_bdev_close(self.desc);
@@ -49,7 +53,7 @@ impl Host {
 
     /// Writes the pieces, which the test keeps until the end.
     pub fn write(&self, lba: u64, blocks: u64, pieces: &[(*mut u8, usize)], fua: bool) -> End {
-        let (call, end) = begin(pieces, None);
+        let (call, end) = self.begin(pieces, None);
         // SAFETY: the call and its list live until `completed`; all-zero options are options.
         unsafe {
             let mut options: sys::spdk_bdev_ext_io_opts = std::mem::zeroed();
@@ -72,9 +76,16 @@ impl Host {
         end
     }
 
+    fn begin(&self, pieces: &[(*mut u8, usize)], found: Option<Rc<Cell<Vec<u8>>>>) -> (*mut Call, End) {
+        let iov = |&(base, iov_len): &(*mut u8, usize)| sys::iovec { iov_base: base.cast(), iov_len };
+        let (iovs, end, out) = (pieces.iter().map(iov).collect(), End::default(), Rc::clone(&self.out));
+        out.set(out.get() + 1);
+        (Box::into_raw(Box::new(Call { iovs, end: Rc::clone(&end), found, out })), end)
+    }
+
     /// Reads into the pieces, likewise.
     pub fn read(&self, lba: u64, blocks: u64, pieces: &[(*mut u8, usize)]) -> End {
-        let (call, end) = begin(pieces, None);
+        let (call, end) = self.begin(pieces, None);
         let (desc, channel, done) = (self.desc, self.channel, Some(completed as _));
         // SAFETY: as above.
         unsafe {
@@ -88,7 +99,7 @@ impl Host {
     /// Reads without a buffer: the bdev brings one.
     pub fn read_without_buffer(&self, lba: u64, blocks: u64) -> (End, Rc<Cell<Vec<u8>>>) {
         let found = Rc::new(Cell::new(Vec::new()));
-        let (call, end) = begin(&[], Some(Rc::clone(&found)));
+        let (call, end) = self.begin(&[], Some(Rc::clone(&found)));
         let (desc, channel, done) = (self.desc, self.channel, Some(completed as _));
         // SAFETY: as above.
         unsafe {
@@ -98,13 +109,6 @@ impl Host {
         }
         (end, found)
     }
-}
-
-fn begin(pieces: &[(*mut u8, usize)], found: Option<Rc<Cell<Vec<u8>>>>) -> (*mut Call, End) {
-    let iov = |&(base, iov_len): &(*mut u8, usize)| sys::iovec { iov_base: base.cast(), iov_len };
-    let end = End::default();
-    let call = Call { iovs: pieces.iter().map(iov).collect(), end: Rc::clone(&end), found };
-    (Box::into_raw(Box::new(call)), end)
 }
 
 unsafe extern "C" fn completed(io: *mut sys::spdk_bdev_io, success: bool, call: *mut c_void) {
@@ -119,6 +123,7 @@ unsafe extern "C" fn completed(io: *mut sys::spdk_bdev_io, success: bool, call: 
             found.set(bytes.collect::<Vec<_>>().concat());
         }
         sys::spdk_bdev_free_io(io);
+        call.out.set(call.out.get() - 1);
         call.end.set(Some(success));
     }
 }
