@@ -9,7 +9,6 @@
 //! The daemon brings itself up through its own JSON-RPC socket: [`plan`] turns the configuration into an ordered list
 //! of calls, [`run`] makes them. So all that the YAML can do, an operator can type.
 #![forbid(unsafe_code)]
-#![allow(missing_docs)] // the crate's public face is the command line; `client` alone is used by others
 
 mod check;
 mod cli;

@@ -1,5 +1,6 @@
 //! Two daemons: the arrays of one are the drives of the other, over NVMe/TCP.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{Place, text};
@@ -96,4 +97,19 @@ fn a_drive_that_is_not_there_is_an_error_at_its_line() {
     assert_eq!(refused.wait().code(), Some(1), "{}", refused.said);
     assert!(refused.said.contains("basalt.yaml:4:"), "{}", refused.said);
     assert!(!place.socket().exists());
+}
+
+#[test]
+fn a_stop_that_waits_says_for_what_and_a_second_wish_ends_it() {
+    let (far, near) = (Place::new(), Place::new());
+    let target_daemon = far.run(&target("any"));
+    let mut initiator_daemon = near.run(&initiator(far.port));
+    target_daemon.signal(Signal::STOP);
+    initiator_daemon.signal(Signal::TERM);
+    initiator_daemon.wait_for_line("waiting for drive t0 to stop");
+    initiator_daemon.signal(Signal::TERM);
+    assert_eq!(initiator_daemon.wait().code(), Some(1), "{}", initiator_daemon.said);
+    assert!(initiator_daemon.said.contains("asked again: ending at once"), "{}", initiator_daemon.said);
+    target_daemon.signal(Signal::CONT);
+    target_daemon.stop_well();
 }

@@ -155,6 +155,19 @@ fn a_bdev_that_nobody_makes_is_an_error_at_its_line() {
 }
 
 #[test]
+fn a_bdev_that_somebody_makes_meanwhile_is_waited_for() {
+    let place = Place::new();
+    let mut daemon = place.start("drives:\n  - { name: late, bdev: ByHand }\n");
+    daemon.wait_for_line("waiting for drive late: bdev ByHand");
+    place.call(
+        "bdev_malloc_create",
+        serde_json::json!({ "name": "ByHand", "block_size": 512, "num_blocks": 2048 }),
+    );
+    daemon.wait_for_line("ready: 0 arrays; nothing exported");
+    daemon.stop_well();
+}
+
+#[test]
 fn what_was_made_by_hand_is_stopped_too() {
     let place = Place::new();
     let mut daemon = place.run(
