@@ -3,4 +3,9 @@
 //! Nothing here links SPDK: what is tested runs in child processes, each in a folder of its own, with sockets and ports
 //! of its own, and is ended by its process id whatever happens.
 
+pub mod child;
+pub mod machine;
+pub mod model;
 pub mod rpc;
+pub mod verdict;
+pub mod wait;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use basalt_tests::rpc::Client;
+use serde_json::Value;
 use spdk_rs::thread::ThreadHandle;
 
 use crate::content::Content;
@@ -15,15 +16,15 @@ use crate::model::Model;
 use crate::options::{Call, Fault, Verify};
 use crate::process::{self, App};
 use crate::rng::mix;
-use crate::verdict::{Called, Verdict};
 use crate::worker::{Shared, Source, State, Worker};
 use crate::workload::{Op, Shape};
+use basalt_tests::verdict::{Called, Verdict};
 
 /// How long a call may take: it waits for I/O to drain.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Makes a call; on the socket of this process unless it names another one.
-pub fn call(own_socket: &Path, call: &Call) -> Result<serde_json::Value> {
+pub fn call(own_socket: &Path, call: &Call) -> Result<Value> {
     let socket = call.socket.as_deref().unwrap_or(own_socket);
     let mut client = Client::connect(socket, CALL_TIMEOUT)?;
     client.call(&call.method, call.params.clone()).map_err(|error| anyhow!("{}: {error}", call.method))
@@ -47,13 +48,14 @@ pub fn verify(app: &App, socket: &Path, options: &Verify, seed: u64) -> Result<V
         app.cores().iter().copied().filter(|core| !options.idle_cores.contains(core)).collect();
     ensure!(!cores.is_empty(), "every core is in --idle-cores: none is left for I/O");
 
-    let milestones: Vec<(Fault, Receiver<u64>)> = plan_faults(&shared, &options.fault);
+    let milestones = plan_faults(&shared, &options.fault);
     let random = Crew::start(app, &shared, &cores, options.depth, seed)?;
     for (fault, reached) in milestones {
-        let at = reached.recv().unwrap_or_else(|_| shared.lock().verdict.ios);
+        let left = shared.deadline.saturating_duration_since(Instant::now());
+        let Ok(at) = reached.recv_timeout(left) else { die("the time is up before a fault could be made") };
         make(&shared, socket, &fault.call(), at);
-        prolong(&shared, options.ios / 4);
     }
+    shared.lock().end_after(options.ios);
     random.finish(shared.deadline + CALL_TIMEOUT)?;
     let now = || shared.lock().verdict.ios;
     options.then.iter().for_each(|one| make(&shared, socket, one, now()));
@@ -86,7 +88,7 @@ fn share(bdev: Arc<Bdev>, options: &Verify, seed: u64) -> Shared {
     let state = State {
         model: Model::new(num_blocks),
         verdict: Verdict { seed, num_blocks, block_size, ..Verdict::default() },
-        source: Source::Random { until: options.ios },
+        source: Source::Random { until: None },
         milestones: Vec::new(),
     };
     let deadline = Instant::now() + Duration::from_secs(options.seconds);
@@ -106,19 +108,10 @@ fn plan_faults(shared: &Shared, faults: &[Fault]) -> Vec<(Fault, Receiver<u64>)>
     faults.into_iter().map(plan).collect()
 }
 
-/// There is I/O after a fault, too.
-fn prolong(shared: &Shared, ios: u64) {
-    let mut state = shared.lock();
-    let least = state.verdict.ios + ios;
-    if let Source::Random { until } = &mut state.source {
-        *until = (*until).max(least);
-    }
-}
-
 fn make(shared: &Shared, socket: &Path, one: &Call, at: u64) {
     let (result, error) = match call(socket, one) {
-        Ok(result) => (Some(result), None),
-        Err(error) => (None, Some(format!("{error:#}"))),
+        Ok(result) => (result, None),
+        Err(error) => (Value::Null, Some(format!("{error:#}"))),
     };
     shared.lock().verdict.calls.push(Called { method: one.method.clone(), at, result, error });
 }

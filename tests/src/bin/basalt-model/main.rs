@@ -17,7 +17,6 @@ mod model;
 mod options;
 mod process;
 mod rng;
-mod verdict;
 mod worker;
 mod workload;
 
@@ -35,6 +34,7 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("BASALT_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    end_on_panic();
     match run(Options::parse().command) {
         Ok(code) => code,
         Err(error) => {
@@ -62,6 +62,15 @@ fn run(command: Command) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Other threads would wait for ever for one that has panicked.
+fn end_on_panic() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        std::process::exit(101);
+    }));
 }
 
 fn setup(common: &Common, socket: &Path) -> Setup {

@@ -18,8 +18,8 @@ use crate::content::{Content, Version, ZEROS};
 use crate::host::{Bdev, Buffer, Channel, Failure, Request};
 use crate::model::{Effect, Expected, Model, Ticket};
 use crate::rng::Rng;
-use crate::verdict::Verdict;
 use crate::workload::{GAP_MAX, Op, PIECES_MAX, Planned, Shape, scatter};
+use basalt_tests::verdict::Verdict;
 
 /// How often a place for an I/O is looked for before it waits for another I/O to end.
 const TRIES: usize = 8;
@@ -46,8 +46,8 @@ pub struct State {
 /// Where the next I/O comes from.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// Random ones, until so many are done.
-    Random { until: u64 },
+    /// Random ones, until so many are done; None: until a number is set.
+    Random { until: Option<u64> },
     /// Reads of everything, in order.
     ReadBack { next_lba: u64 },
 }
@@ -92,7 +92,7 @@ impl State {
     fn next(&mut self, shared: &Shared, rng: &mut Rng) -> Next {
         match &mut self.source {
             Source::Random { until } => {
-                if self.verdict.ios >= *until || Instant::now() >= shared.deadline {
+                if until.is_some_and(|until| self.verdict.ios >= until) || Instant::now() >= shared.deadline {
                     return Next::Enough;
                 }
                 for _ in 0..TRIES {
@@ -120,6 +120,12 @@ impl State {
                 Next::Do(Planned { op: Op::Read, lba, blocks }, ticket, Effect::None)
             }
         }
+    }
+
+    /// The random I/O ends after `ios`, and not before there was some more: what came last must show.
+    pub fn end_after(&mut self, ios: u64) {
+        let until = ios.max(self.verdict.ios + ios / 4);
+        self.source = Source::Random { until: Some(until) };
     }
 
     fn tell_milestones(&mut self) {

@@ -1,0 +1,60 @@
+//! What there is on this machine: cores, programs, free ports.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The right to keep cores busy: SPDK processes poll, and two tests on one core slow each other down. `cargo test` runs
+/// the tests of one file side by side; for nextest there is a test group in `.config/nextest.toml`.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static CORES: Mutex<()> = Mutex::new(());
+    CORES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The first `wanted` cores, or those that there are: `0,1`.
+pub fn cores(wanted: usize) -> String {
+    let there = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let cores: Vec<String> = (0..wanted.min(there)).map(|core| core.to_string()).collect();
+    cores.join(",")
+}
+
+/// A TCP port of 127.0.0.1 that nobody listens on.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("it is bound").port()
+}
+
+/// The folder of the tree.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder of the tree").to_owned()
+}
+
+/// The property tester, which cargo has built with the tests.
+pub fn model() -> PathBuf {
+    let program = profile_folder().join("basalt-model");
+    assert!(program.exists(), "{} is not built; run: cargo build -p basalt-tests", program.display());
+    program
+}
+
+/// The daemon: `BASALT_BIN`, or that of this tree and profile, built first if need be.
+pub fn daemon() -> PathBuf {
+    if let Some(program) = std::env::var_os("BASALT_BIN") {
+        return program.into();
+    }
+    let folder = profile_folder();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "-p", "basalt", "--bin", "basalt"]).current_dir(root());
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    let built = build.status().expect("cargo");
+    assert!(built.success(), "the daemon can't be built: {build:?}");
+    folder.join("basalt")
+}
+
+/// `target/debug` or its like: the test runs from `deps` in it.
+fn profile_folder() -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own program");
+    test.parent().and_then(Path::parent).expect("it is in target/PROFILE/deps").to_owned()
+}
