@@ -9,9 +9,13 @@
 //!              +--------+            +--------------------------------+
 //!              v        |            v                                |
 //!            +------------+   quiet for 1 ms   +-----------------------+
-//!   start -> |  Spinning  | -----------------> |  Dozing, step 0..=2   | --+ quiet for longer:
+//!   start -> |  Spinning  | -----------------> |  Dozing, step 0..=3   | --+ quiet for longer:
 //!            +------------+                    +-----------------------+ <-+ next step, longer nap
 //! ```
+//!
+//! Light naps are short enough for the first I/O after a pause to be answered within a millisecond. Deep ones are
+//! longer, and are ended by the kernel when a host sends something ([`crate::watch`]). A core that the kernel woke for
+//! nothing (it was another core's host) naps lightly for a while.
 //!
 //! A timed poller or timer that was due is expected work, not activity: it ends a nap on time, is run, and the core
 //! goes on dozing. (SPDK's RPC server says "busy" every 4 ms; it would keep a core awake for ever.)
@@ -37,6 +41,28 @@ pub enum Work {
     Active,
 }
 
+/// How a core sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Depth {
+    /// Until the time is over, or another core calls.
+    Light,
+    /// Or until the kernel has something for this process.
+    Deep,
+}
+
+/// A round of polling that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Round {
+    /// What it found.
+    pub work: Work,
+    /// Whether the kernel had ended the nap before it.
+    pub woken_by_kernel: bool,
+    /// When it ended.
+    pub now_ticks: u64,
+    /// The earliest timer, if there is one.
+    pub deadline_ticks: Option<u64>,
+}
+
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Next {
@@ -46,6 +72,8 @@ pub enum Next {
     Nap {
         /// At least 1.
         ticks: u64,
+        /// How.
+        depth: Depth,
     },
 }
 
@@ -73,31 +101,41 @@ pub struct Step {
     pub quiet_us: u64,
     /// Microseconds of a nap.
     pub nap_us: u64,
+    /// How it is slept.
+    pub depth: Depth,
 }
 
-/// Each nap is a sixteenth of the quiet that precedes it. The last one leaves three quarters of a millisecond of
-/// the time in which the first I/O after a pause must be answered.
-pub const STEPS: [Step; 3] = [
-    Step { quiet_us: 1_000, nap_us: 62 },
-    Step { quiet_us: 2_000, nap_us: 125 },
-    Step { quiet_us: 4_000, nap_us: 250 },
+/// Each nap is a sixteenth of the quiet that precedes it. The longest light one leaves three quarters of a millisecond
+/// of the time in which the first I/O after a pause is to be answered; the deep one is as long as the period of SPDK's
+/// RPC poller, which ends it anyway.
+pub const STEPS: [Step; 4] = [
+    Step { quiet_us: 1_000, nap_us: 62, depth: Depth::Light },
+    Step { quiet_us: 2_000, nap_us: 125, depth: Depth::Light },
+    Step { quiet_us: 4_000, nap_us: 250, depth: Depth::Light },
+    Step { quiet_us: 64_000, nap_us: 4_000, depth: Depth::Deep },
 ];
 
 /// A nap shorter than this costs more than it saves.
 pub const NAP_MIN_US: u64 = 10;
 
+/// How long naps stay light after the kernel woke a core for nothing.
+pub const LIGHT_AFTER_FALSE_ALARM_US: u64 = 100_000;
+
 /// The machine of one reactor. It reads no clock.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Idle {
     policy: IdlePolicy,
+    deepest: Depth,
     ticks_per_s: u64,
     state: State,
+    light_until_ticks: u64,
 }
 
 impl Idle {
-    /// Starts out spinning.
-    pub fn new(policy: IdlePolicy, ticks_per_s: u64, now_ticks: u64) -> Self {
-        Idle { policy, ticks_per_s, state: State::Spinning { active_ticks: now_ticks } }
+    /// Starts out spinning. `deepest`: `Light` for a core that the kernel can't wake.
+    pub fn new(policy: IdlePolicy, deepest: Depth, ticks_per_s: u64, now_ticks: u64) -> Self {
+        let state = State::Spinning { active_ticks: now_ticks };
+        Idle { policy, deepest, ticks_per_s, state, light_until_ticks: 0 }
     }
 
     /// Where it is.
@@ -105,21 +143,31 @@ impl Idle {
         self.state
     }
 
-    /// After a round of polling: what it found, the time, and the earliest timer, if there is one.
-    pub fn after_poll(&mut self, work: Work, now_ticks: u64, deadline_ticks: Option<u64>) -> Next {
-        self.state = self.transition(work, now_ticks);
-        match (self.state, work) {
+    /// When there was activity last, in ticks.
+    pub fn active_ticks(&self) -> u64 {
+        let (State::Spinning { active_ticks } | State::Dozing { active_ticks, .. }) = self.state;
+        active_ticks
+    }
+
+    /// What to do after a round of polling.
+    pub fn after_poll(&mut self, round: Round) -> Next {
+        self.state = self.transition(round);
+        if round.woken_by_kernel && round.work == Work::None {
+            self.light_until_ticks = round.now_ticks + self.ticks(LIGHT_AFTER_FALSE_ALARM_US);
+        }
+        match (self.state, round.work) {
             // What a timer ran may have more to do right away.
             (State::Spinning { .. }, _) | (_, Work::Timed) => Next::Poll,
-            (State::Dozing { step, .. }, _) => self.nap(step, now_ticks, deadline_ticks),
+            (State::Dozing { step, .. }, _) => self.nap(step, round),
         }
     }
 
-    fn transition(&self, work: Work, now_ticks: u64) -> State {
-        let (State::Spinning { active_ticks } | State::Dozing { active_ticks, .. }) = self.state;
+    fn transition(&self, round: Round) -> State {
+        let Round { work, now_ticks, .. } = round;
         if work == Work::Active || self.policy == IdlePolicy::Poll {
             return State::Spinning { active_ticks: now_ticks };
         }
+        let active_ticks = self.active_ticks();
         let quiet_ticks = now_ticks.saturating_sub(active_ticks);
         match STEPS.iter().rposition(|step| self.ticks(step.quiet_us) <= quiet_ticks) {
             Some(step) => State::Dozing { active_ticks, step },
@@ -127,10 +175,17 @@ impl Idle {
         }
     }
 
-    fn nap(&self, step: usize, now_ticks: u64, deadline_ticks: Option<u64>) -> Next {
+    fn nap(&self, step: usize, round: Round) -> Next {
+        let Round { now_ticks, deadline_ticks, .. } = round;
+        let allowed = if now_ticks < self.light_until_ticks { Depth::Light } else { self.deepest };
+        let step = STEPS[..=step].iter().rfind(|step| step.depth <= allowed).expect("the first is light");
         let until_deadline = deadline_ticks.map_or(u64::MAX, |deadline| deadline.saturating_sub(now_ticks));
-        let ticks = self.ticks(STEPS[step].nap_us).min(until_deadline);
-        if ticks < self.ticks(NAP_MIN_US).max(1) { Next::Poll } else { Next::Nap { ticks } }
+        let ticks = self.ticks(step.nap_us).min(until_deadline);
+        if ticks < self.ticks(NAP_MIN_US).max(1) {
+            Next::Poll
+        } else {
+            Next::Nap { ticks, depth: step.depth }
+        }
     }
 
     fn ticks(&self, us: u64) -> u64 {

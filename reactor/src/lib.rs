@@ -19,3 +19,4 @@ pub mod shutdown;
 mod sync;
 mod timer;
 pub mod wake;
+mod watch;

@@ -15,9 +15,10 @@ use spdk_rs::thread::{OwnedThread, PollOutcome, ThreadHandle};
 use crate::clock::Clock;
 use crate::cores::{Cores, Message};
 use crate::executor::{Executor, Spawner};
-use crate::idle::{Idle, IdlePolicy, Next, Work};
+use crate::idle::{Depth, Idle, IdlePolicy, Next, Round, Work};
 use crate::mailbox::{Mailbox, MailboxStats};
 use crate::wake::Sleeper;
+use crate::watch::{Watch, Woken};
 
 /// Messages of other cores that are handled in one round.
 const INBOX_BUDGET: usize = 32;
@@ -35,6 +36,11 @@ pub(crate) struct Reactor {
     threads: Vec<Adopted>,
     idle: Idle,
     sleeper: Arc<Sleeper>,
+    /// For deep naps, where the kernel can wake us.
+    watch: Option<Watch>,
+    /// The activity after which the watch was refreshed last: what is new came with activity.
+    watch_refreshed_ticks: Option<u64>,
+    woken: Woken,
     stats: Stats,
     round_ended_ticks: u64,
     times_at_start: CoreTimes,
@@ -109,6 +115,13 @@ impl Reactor {
         let Parts { core, clock, cores, inbox, sleeper, idle, home } = parts;
         let executor = Executor::new(clock, sleeper.clone().into());
         let now = clock.now_ticks();
+        let watch = sleeper
+            .new_watch()
+            .inspect_err(
+                |error| tracing::warn!(%error, "naps stay light: the kernel's queues can't be watched"),
+            )
+            .ok();
+        let deepest = if watch.is_some() { Depth::Deep } else { Depth::Light };
         let mut reactor = Reactor {
             core,
             clock,
@@ -116,8 +129,11 @@ impl Reactor {
             inbox,
             phase: Phase::Running { executor, home },
             threads: Vec::new(),
-            idle: Idle::new(idle, clock.ticks_per_s(), now),
+            idle: Idle::new(idle, deepest, clock.ticks_per_s(), now),
             sleeper,
+            watch,
+            watch_refreshed_ticks: None,
+            woken: Woken::Otherwise,
             stats: Stats::default(),
             round_ended_ticks: now,
             times_at_start: core_times(core).unwrap_or_default(),
@@ -149,9 +165,16 @@ impl Reactor {
             Work::None => self.stats.idle_ticks += spent,
             Work::Timed | Work::Active => self.stats.busy_ticks += spent,
         }
-        if let Next::Nap { ticks } = self.idle.after_poll(found, now, self.next_deadline_ticks()) {
-            self.nap(ticks);
-        }
+        let round = Round {
+            work: found,
+            woken_by_kernel: self.woken == Woken::ByKernel,
+            now_ticks: now,
+            deadline_ticks: self.next_deadline_ticks(),
+        };
+        self.woken = match self.idle.after_poll(round) {
+            Next::Poll => Woken::Otherwise,
+            Next::Nap { ticks, depth } => self.nap(ticks, depth),
+        };
     }
 
     fn drain_inbox(&mut self) -> Work {
@@ -225,18 +248,36 @@ impl Reactor {
         threads.into_iter().chain(tasks).min()
     }
 
-    fn nap(&mut self, ticks: u64) {
-        let has_ready = || match &self.phase {
-            Phase::Running { executor, .. } => executor.has_ready(),
-            Phase::Closing | Phase::Stopped => false,
+    fn nap(&mut self, ticks: u64, depth: Depth) -> Woken {
+        let executor = match &self.phase {
+            Phase::Running { executor, .. } => Some(executor),
+            Phase::Closing | Phase::Stopped => None,
         };
-        self.sleeper.doze(self.clock.to_duration(ticks), || !self.inbox.is_empty() || has_ready());
+        let has_work = || !self.inbox.is_empty() || executor.is_some_and(Executor::has_ready);
+        let nap = self.clock.to_duration(ticks);
+        let woken = match (depth, &mut self.watch) {
+            (Depth::Deep, Some(watch)) => {
+                let active_ticks = Some(self.idle.active_ticks());
+                if self.watch_refreshed_ticks != active_ticks {
+                    self.watch_refreshed_ticks = active_ticks;
+                    if let Err(error) = watch.refresh() {
+                        tracing::warn!(%error, "not all of the kernel's queues can be watched");
+                    }
+                }
+                self.sleeper.doze_watching(watch, nap, has_work)
+            }
+            _ => {
+                self.sleeper.doze(nap, has_work);
+                Woken::Otherwise
+            }
+        };
         let now = self.clock.now_ticks();
         let slept = now.saturating_sub(self.round_ended_ticks);
         self.round_ended_ticks = now;
         self.stats.naps += 1;
         self.stats.slept_ticks += slept;
         self.stats.idle_ticks += slept;
+        woken
     }
 
     /// Drops the tasks, as if the core's own thread did, and lets that thread exit.
