@@ -6,8 +6,8 @@
 //!    +-- status, check (pure: JSON or Config in, text out)          run::engine: SPDK on its reactors
 //! ```
 //!
-//! The daemon brings itself up through its own JSON-RPC socket: [`plan`] turns the configuration into an ordered list
-//! of calls, [`run`] makes them. So all that the YAML can do, an operator can type.
+//! The daemon brings itself up through its own JSON-RPC socket: [`plan`] turns the configuration into an
+//! ordered list of calls, [`run`] makes them. So all that the YAML can do, an operator can type.
 #![forbid(unsafe_code)]
 
 mod check;

@@ -35,7 +35,8 @@ pub fn span(seconds: u64) -> String {
     if shown.is_empty() { "0 s".to_owned() } else { shown.join(" ") }
 }
 
-/// A Unix time in milliseconds as `2026-11-21T01:45:09.061Z`. Later than the year 9999 is the end of that year.
+/// A Unix time in milliseconds as `2026-11-21T01:45:09.061Z`. Later than the year 9999 is the end of that
+/// year.
 pub fn instant(time_ms: u64) -> String {
     const YEAR_9999_END_MS: u64 = 253_402_300_799_999;
     let time = UNIX_EPOCH + Duration::from_millis(time_ms.min(YEAR_9999_END_MS));

@@ -1,5 +1,5 @@
-//! `basalt check`: what can be known about a configuration without starting anything. `basalt run` looks at the same
-//! before it starts, so that a refusal comes before the first change.
+//! `basalt check`: what can be known about a configuration without starting anything. `basalt run` looks at
+//! the same before it starts, so that a refusal comes before the first change.
 
 mod command;
 mod cores;
@@ -76,7 +76,8 @@ impl Report {
     }
 }
 
-/// Looks at all that can be looked at. Opens files for reading and sockets for listening, and closes them again.
+/// Looks at all that can be looked at. Opens files for reading and sockets for listening, and closes them
+/// again.
 pub fn report(config: &Config, machine: &Machine) -> Report {
     let mut findings = Vec::new();
     if let Err(not_yet) = plan::from_config(config) {

@@ -97,9 +97,14 @@ fn a_port_in_use_and_a_foreign_address_are_found() {
     let busy = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = busy.local_addr().unwrap().port();
     let text = format!(
-        "drives: [{{ name: d0, memory: {{ size: 64MiB }} }}]\narrays: [{{ name: a, level: concat, members: [d0] }}]\n\
-         exports: [{{ nqn: \"nqn.2026-11.io.basalt:a\", listen: [\"tcp://127.0.0.1:{port}\", \"tcp://192.0.2.7:4420\"], \
-         namespaces: [a] }}]\n"
+        r#"
+drives: [{{ name: d0, memory: {{ size: 64MiB }} }}]
+arrays: [{{ name: a, level: concat, members: [d0] }}]
+exports:
+  - nqn: "nqn.2026-11.io.basalt:a"
+    listen: ["tcp://127.0.0.1:{port}", "tcp://192.0.2.7:4420"]
+    namespaces: [a]
+"#
     );
     let found = checked(&text);
     assert_eq!(found.findings.len(), 2, "{:?}", found.findings);

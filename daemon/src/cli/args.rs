@@ -13,7 +13,8 @@ use super::values::{duration_ms, rate, size_bytes};
     3 `status` and `array show`: an array is degraded, failed or stopped.")]
 pub struct Cli {
     /// Socket of the daemon to talk to.
-    #[arg(long, global = true, value_name = "PATH", env = "BASALT_SOCKET", hide_env_values = true, default_value = DEFAULT_SOCKET)]
+    #[arg(long, global = true, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    #[arg(env = "BASALT_SOCKET", hide_env_values = true)]
     pub socket: PathBuf,
     /// Print JSON instead of text for people.
     #[arg(long, global = true)]

@@ -17,7 +17,8 @@ const HEAD_BYTES: u64 = 1 << 20;
 pub fn run(path: &Path) -> Result<Exit> {
     let sight = look(path)?;
     bail!(
-        "{}: {sight}. Basalt writes no metadata yet, so there is none to decode; that comes with a later release",
+        "{}: {sight}. Basalt writes no metadata yet, so there is none to decode: it comes with a later \
+         release",
         path.display()
     );
 }

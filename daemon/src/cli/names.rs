@@ -2,7 +2,8 @@
 
 use anyhow::{Result, bail};
 
-/// The bdev that is meant by `drive`: the one of that very name, or the only namespace of the controller of that name.
+/// The bdev that is meant by `drive`: the one of that very name, or the only namespace of the controller of
+/// that name.
 pub fn resolve<'a>(drive: &str, known: impl Iterator<Item = &'a str> + Clone) -> Result<String> {
     if known.clone().any(|name| name == drive) {
         return Ok(drive.to_owned());

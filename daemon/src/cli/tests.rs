@@ -60,9 +60,9 @@ fn every_command_of_the_design_is_there() {
 #[test]
 fn create_takes_all_that_the_yaml_can_say() {
     let cli = parsed(
-        "basalt array create data --level raid10 --members d0,missing,d2 --spares d3 --chunk 128KiB --layout near=2 \
-         --consistency bitmap --region 4MiB --metadata none --member-timeout 2s --on-failed wait --max-read-errors 5 \
-         --max-write-errors 2 --assume-durable d0,d2",
+        "basalt array create data --level raid10 --members d0,missing,d2 --spares d3 --chunk 128KiB \
+         --layout near=2 --consistency bitmap --region 4MiB --metadata none --member-timeout 2s \
+         --on-failed wait --max-read-errors 5 --max-write-errors 2 --assume-durable d0,d2",
     );
     let Command::Array(ArrayCommand::Create(args)) = cli.command else { panic!("not create") };
     assert_eq!(args.members, ["d0", "missing", "d2"]);

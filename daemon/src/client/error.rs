@@ -77,13 +77,13 @@ impl ClientError {
     pub fn remedy(&self) -> Option<String> {
         match self {
             ClientError::NoSocket { .. } => {
-                Some("start one with `basalt run -c FILE`, or say which with --socket or BASALT_SOCKET".into())
+                Some("start one with `basalt run -c FILE`, or name its socket with --socket".into())
             }
             ClientError::Stale { .. } => {
                 Some("the daemon that made it is gone; start a new one with `basalt run -c FILE`".into())
             }
             ClientError::Denied { socket } => Some(format!(
-                "it is for its owner only (mode 0600): run this as the user who started the daemon (`ls -l {}`)",
+                "it is for its owner only (mode 0600): be the user who started the daemon (`ls -l {}`)",
                 socket.display()
             )),
             ClientError::TimedOut { .. } => {
@@ -93,11 +93,11 @@ impl ClientError {
                 Some("look at the daemon's log, and whether it still runs: `basalt status`".into())
             }
             ClientError::Garbled { .. } => {
-                Some("client and daemon may be of different versions: compare `basalt --version` of both".into())
+                Some("client and daemon may differ in version: compare `basalt --version` of both".into())
             }
             ClientError::Io { .. } => None,
             ClientError::Refused(refusal) if refusal.code == METHOD_NOT_FOUND => {
-                Some("this daemon is of another version, or it is not a basalt: `rpc_get_methods` lists what it knows".into())
+                Some("it is another version, or not a basalt: `rpc_get_methods` lists what it knows".into())
             }
             ClientError::Refused(_) => None,
         }

@@ -1,7 +1,7 @@
 //! A small JSON-RPC 2.0 client for SPDK's Unix socket: one request at a time, every wait bounded.
 //!
-//! SPDK frames nothing: answers are JSON texts, one after the other. So the client collects bytes until they make
-//! one whole value. An answer that comes after its call gave up is recognised by its `id` and dropped.
+//! SPDK frames nothing: answers are JSON texts, one after the other. So the client collects bytes until they
+//! make one whole value. An answer that comes after its call gave up is recognised by its `id` and dropped.
 
 mod error;
 #[cfg(test)]
@@ -45,8 +45,8 @@ impl Client {
         &self.socket
     }
 
-    /// Calls `method` and waits for its result for at most `timeout`. `Value::Null` as `params` sends none, which
-    /// is what SPDK's methods without parameters insist on.
+    /// Calls `method` and waits for its result for at most `timeout`. `Value::Null` as `params` sends none,
+    /// which is what SPDK's methods without parameters insist on.
     ///
     /// # Errors
     /// [`ClientError::Refused`] when the daemon answered with an error; the others when there was no answer.

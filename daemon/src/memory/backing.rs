@@ -1,7 +1,7 @@
 //! Huge pages or ordinary memory: the decision, and what to type when neither will do.
 //!
-//! Drives on the PCI bus and behind vfio-user are reached by DMA or by sharing memory with the drive's process: they
-//! work from huge pages only. Files, memory and TCP work from either.
+//! Drives on the PCI bus and behind vfio-user are reached by DMA or by sharing memory with the drive's
+//! process: they work from huge pages only. Files, memory and TCP work from either.
 
 use basalt_config::{Config, Drive, DriveKind, HugePages, NvmeTransport, Runtime};
 

@@ -1,5 +1,5 @@
-//! SPDK's pools, cut to the memory there is. SPDK's own defaults take about 400 MiB before the first I/O, and fail
-//! outright in 256 MiB.
+//! SPDK's pools, cut to the memory there is. SPDK's own defaults take about 400 MiB before the first I/O, and
+//! fail outright in 256 MiB.
 //!
 //! | pool | share of the memory that is left beside memory drives | one element |
 //! |---|---|---|
@@ -8,7 +8,8 @@
 //! | bdev I/Os | 1/16 | 1 KiB, roughly: the structure and the modules' contexts |
 //! | NVMe/TCP queue pairs | 1/4 | 1 MiB, roughly: 128 requests with 4 KiB of in-capsule data each |
 //!
-//! Each is kept between what works at all and SPDK's default. Running out of any of them queues I/O, it fails none.
+//! Each is kept between what works at all and SPDK's default. Running out of any of them queues I/O, it fails
+//! none.
 
 use basalt_config::{Config, DriveKind};
 

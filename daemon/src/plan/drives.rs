@@ -26,8 +26,8 @@ const NAMESPACE_WAIT_MS: u64 = 2_000;
 
 /// The name of the bdev behind `drive`: what arrays are made of.
 ///
-/// SPDK names a namespace after its controller (`d2n1`), and a controller is attached once: it gets the name of the
-/// first drive on it.
+/// SPDK names a namespace after its controller (`d2n1`), and a controller is attached once: it gets the name
+/// of the first drive on it.
 pub fn bdev_name(config: &Config, drive: &Drive) -> String {
     match &drive.kind {
         DriveKind::File { .. } | DriveKind::Memory { .. } | DriveKind::Faulty { .. } => {
@@ -120,8 +120,8 @@ fn memory(drive: &Drive) -> Step {
     }
 }
 
-/// A controller that is gone is tried again each second, fails I/O after 5 s and is given up after 10 s: then its
-/// bdevs go, which the arrays see.
+/// A controller that is gone is tried again each second, fails I/O after 5 s and is given up after 10 s: then
+/// its bdevs go, which the arrays see.
 fn attach(drive: &Drive, transport: &NvmeTransport, place: &Place) -> Step {
     let name = &drive.name.value;
     let mut params = address(transport);

@@ -15,8 +15,8 @@ use crate::memory::pools::Pools;
 /// The well-known name of the discovery service (NVM Express Base Specification 2.0, section 4.7).
 pub const DISCOVERY_NQN: &str = "nqn.2014-08.org.nvmexpress.discovery";
 
-/// Controller ids that a subsystem hands out: all that the specification allows, pinned so that a later SPDK with
-/// other defaults changes nothing for hosts.
+/// Controller ids that a subsystem hands out: all that the specification allows, pinned so that a later SPDK
+/// with other defaults changes nothing for hosts.
 const CONTROLLER_IDS: (u32, u32) = (1, 0xFFEF);
 
 /// Room for namespaces that are added while it runs.

@@ -1,5 +1,5 @@
-//! The bring-up as data: from a [`Config`] to an ordered list of JSON-RPC calls, each with the place in the YAML that
-//! asks for it. An operator could type the same list; nothing here does I/O.
+//! The bring-up as data: from a [`Config`] to an ordered list of JSON-RPC calls, each with the place in the
+//! YAML that asks for it. An operator could type the same list; nothing here does I/O.
 //!
 //! ```text
 //!            options                       drives -> arrays -> exports

@@ -16,8 +16,8 @@ const KEEP_ALIVE_MAX: Duration = Duration::from_secs(5);
 ///
 /// - Pools are cut to the memory (see [`Pools`]).
 /// - `enable_flush`: bdev_nvme otherwise answers FLUSH by itself, and what it acknowledged may be lost.
-/// - A command that a drive does not answer within the shortest `member_timeout` resets the controller: without that,
-///   bdev_nvme waits for ever.
+/// - A command that a drive does not answer within the shortest `member_timeout` resets the controller:
+///   without that, bdev_nvme waits for ever.
 pub fn startup_json(config: &Config) -> Value {
     let pools = Pools::for_config(config);
     let timeout =

@@ -76,7 +76,8 @@ impl Made {
                 let params = json!({ "nqn": DISCOVERY_NQN, "listen_address": listen_address });
                 ("nvmf_subsystem_remove_listener", params)
             }
-            // Without durable metadata an array is not stopped and remembered: it ends, its drives stay as they are.
+            // Without durable metadata an array is not stopped and remembered: it ends, its drives stay as
+            // they are.
             Made::Array { name } => ("bdev_basalt_delete", json!({ "name": name })),
             Made::Drive { name, closed_by } => (closed_by, json!({ "name": name })),
         }
@@ -132,8 +133,9 @@ impl Live {
     }
 }
 
-/// What to take back, in order: by phase, and in each phase the latest first. `made` is what the bring-up made, in its
-/// order. What was added since goes before it, for it can only lie on top; what was removed since is left out.
+/// What to take back, in order: by phase, and in each phase the latest first. `made` is what the bring-up
+/// made, in its order. What was added since goes before it, for it can only lie on top; what was removed
+/// since is left out.
 pub fn order(made: &[Made], live: &Live) -> Vec<Made> {
     let mut order = Vec::new();
     for phase in Phase::ALL {

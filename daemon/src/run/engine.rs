@@ -1,5 +1,5 @@
-//! SPDK on its reactors: brought up to an RPC server that answers, and down again. What runs on it is the operator's
-//! affair.
+//! SPDK on its reactors: brought up to an RPC server that answers, and down again. What runs on it is the
+//! operator's affair.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
@@ -153,8 +153,8 @@ fn env_options(config: &Config, backing: Backing) -> EnvOptions {
         main_core: None,
         memory_mib: u32::try_from(config.runtime.memory.get() >> 20).ok(),
         huge_pages: if huge { HugePages::Required } else { HugePages::Off },
-        // vfio-user hands our memory to the drive's process as files: few, or identify times out. Always, so that such
-        // a drive can be attached by RPC too.
+        // vfio-user hands our memory to the drive's process as files: few, or identify times out. Always, so
+        // that such a drive can be attached by RPC too.
         single_file_segments: huge,
         // No files in the hugetlbfs: a kill -9 would leave them, and the memory with them.
         in_memory: huge,

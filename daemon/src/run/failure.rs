@@ -36,9 +36,7 @@ fn remedy(step: &Step) -> Option<String> {
         "bdev_nvme_attach_controller" => Some(match param("trtype").as_str() {
             "PCIe" => {
                 let address = param("traddr");
-                format!(
-                    "`lspci -nnk -s {address}` shows its driver: it must be vfio-pci or uio_pci_generic, not nvme"
-                )
+                format!("`lspci -nnk -s {address}` shows its driver: vfio-pci or uio_pci_generic is right")
             }
             "TCP" => format!(
                 "see whether a target listens there: `nc -zv {} {}`",

@@ -29,10 +29,11 @@ use crate::paint::Paint;
 use crate::{paths, plan, units};
 use operator::Outcome;
 use progress::Progress;
+use socket::Claimable;
 
 /// Until superblocks exist.
-const NOT_REMEMBERED: &str = "note: membership is not remembered over a restart yet: a member that failed is used \
-                              again after the next start, with the stale data that it has";
+const NOT_REMEMBERED: &str = "note: membership is not remembered over a restart yet: a member that failed is \
+                              used again after the next start, with the stale data that it has";
 
 /// Runs the daemon in the foreground.
 pub fn run(file: Option<&Path>, log: &str) -> Result<Exit> {
@@ -49,9 +50,7 @@ pub fn run(file: Option<&Path>, log: &str) -> Result<Exit> {
             return Ok(Exit::Failed);
         }
     };
-    if let Some(removed) = socket::claim(&config.runtime.rpc_socket)? {
-        progress.notice(&removed);
-    }
+    let claimable = socket::claimable(&config.runtime.rpc_socket)?;
     let report = check::report(&config, &Machine::read()?);
     for finding in &report.findings {
         eprint!("{}", finding.render(colour(progress.paint())));
@@ -61,6 +60,9 @@ pub fn run(file: Option<&Path>, log: &str) -> Result<Exit> {
         progress.failed(&format!("{}: not started, nothing was changed", units::count(errors, "error")));
         return Ok(Exit::Failed);
     };
+    if claimable == Claimable::Stale {
+        progress.notice(&socket::remove_stale(&config.runtime.rpc_socket)?);
+    }
     progress.notice(NOT_REMEMBERED);
     let plan = plan::from_config(&config).context("the check above passed this configuration")?;
     let outcome = engine::run(&config, backing, plan, ready_line(&config), progress)?;

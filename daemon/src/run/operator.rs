@@ -1,5 +1,5 @@
-//! The daemon's own operator: an OS thread that types the bring-up into the daemon's socket, waits, and types the
-//! shutdown. It never touches SPDK, so it may block; the reactor, which answers it, never does.
+//! The daemon's own operator: an OS thread that types the bring-up into the daemon's socket, waits, and types
+//! the shutdown. It never touches SPDK, so it may block; the reactor, which answers it, never does.
 //!
 //! ```text
 //!   bring-up --all done--> up --stop--> stopping --> Stopped

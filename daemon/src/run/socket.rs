@@ -49,39 +49,47 @@ fn peer_pid(stream: &UnixStream) -> Option<i32> {
     Some(credentials.pid.as_raw_nonzero().get())
 }
 
-/// Makes the path ours to listen on: a stale socket is removed, a living daemon or another file is left alone.
-/// Answers what to tell the operator.
-pub fn claim(path: &Path) -> Result<Option<String>> {
+/// A path that can be made ours to listen on.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Claimable {
+    /// As it is.
+    Free,
+    /// Once [`remove_stale`] has removed the socket there.
+    Stale,
+}
+
+/// Refuses a path where a daemon lives or another file is. Changes nothing.
+pub fn claimable(path: &Path) -> Result<Claimable> {
     let shown = path.display();
     match look(path)? {
         Occupant::Nobody => {
-            let folder = folder_of(path);
-            if !folder.is_dir() {
-                bail!(
-                    "there is no folder {} for the socket\n  make it:  mkdir -p {}",
-                    folder.display(),
-                    folder.display()
-                );
+            let folder = folder_of(path).display();
+            if !folder_of(path).is_dir() {
+                bail!("there is no folder {folder} for the socket\n  make it:  mkdir -p {folder}");
             }
-            Ok(None)
+            Ok(Claimable::Free)
         }
-        Occupant::Stale => {
-            std::fs::remove_file(path).with_context(|| format!("cannot remove the stale socket {shown}"))?;
-            Ok(Some(format!("removed the stale socket {shown}: nobody listened on it")))
-        }
+        Occupant::Stale => Ok(Claimable::Stale),
         Occupant::Process { pid } => {
             let who = pid.map_or_else(|| "a process".to_owned(), |pid| format!("process {pid}"));
             bail!(
-                "{who} listens on {shown} already\n  talk to it:  basalt --socket {shown} status\n  or stop it{}, \
-                 or give this daemon a socket of its own: `runtime: {{ rpc_socket: ... }}`",
+                "{who} listens on {shown} already\n  talk to it:  basalt --socket {shown} status\n  or stop \
+                 it{}, or give this daemon a socket of its own: `runtime: {{ rpc_socket: ... }}`",
                 pid.map_or_else(String::new, |pid| format!(" (kill {pid})"))
             )
         }
         Occupant::NoSocket => bail!(
-            "{shown} is not a socket, and is left alone\n  move it away, or choose another path: `runtime: {{ \
-             rpc_socket: ... }}`"
+            "{shown} is not a socket, and is left alone\n  move it away, or choose another path: \
+             `runtime: {{ rpc_socket: ... }}`"
         ),
     }
+}
+
+/// Removes a socket that [`claimable`] found stale; answers what to tell the operator.
+pub fn remove_stale(path: &Path) -> Result<String> {
+    let shown = path.display();
+    std::fs::remove_file(path).with_context(|| format!("cannot remove the stale socket {shown}"))?;
+    Ok(format!("removed the stale socket {shown}: nobody listened on it"))
 }
 
 #[cfg(test)]
@@ -93,8 +101,8 @@ mod tests {
     #[test]
     fn a_free_path_is_ours() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(claim(&dir.path().join("s")).unwrap(), None);
-        let lost = claim(&dir.path().join("no/s")).unwrap_err().to_string();
+        assert_eq!(claimable(&dir.path().join("s")).unwrap(), Claimable::Free);
+        let lost = claimable(&dir.path().join("no/s")).unwrap_err().to_string();
         assert!(lost.contains("mkdir -p"), "{lost}");
     }
 
@@ -103,8 +111,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         drop(UnixListener::bind(&path).unwrap());
-        assert_eq!(look(&path).unwrap(), Occupant::Stale);
-        assert!(claim(&path).unwrap().unwrap().contains("stale"));
+        assert_eq!(claimable(&path).unwrap(), Claimable::Stale);
+        assert!(path.exists());
+        assert!(remove_stale(&path).unwrap().contains("stale"));
         assert!(!path.exists());
     }
 
@@ -115,7 +124,7 @@ mod tests {
         let _listener = UnixListener::bind(&path).unwrap();
         let me = i32::try_from(std::process::id()).unwrap();
         assert_eq!(look(&path).unwrap(), Occupant::Process { pid: Some(me) });
-        let refused = claim(&path).unwrap_err().to_string();
+        let refused = claimable(&path).unwrap_err().to_string();
         assert!(refused.contains(&format!("process {me} listens")), "{refused}");
         assert!(path.exists());
     }
@@ -125,7 +134,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         std::fs::write(&path, "precious").unwrap();
-        assert!(claim(&path).is_err());
+        assert!(claimable(&path).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     }
 }

@@ -1,5 +1,5 @@
-//! What an operator should know and do when an array is not as it should be: first whether data is safe, then what
-//! must not be done, then what to type.
+//! What an operator should know and do when an array is not as it should be: first whether data is safe, then
+//! what must not be done, then what to type.
 
 use crate::status::model::{Array, ArrayState, MemberState};
 

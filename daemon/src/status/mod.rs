@@ -29,8 +29,8 @@ pub fn once(client: &mut Client, array: Option<&str>, output: &Output) -> Result
     Ok(exit(&snapshot.arrays))
 }
 
-/// Prints the status again and again, on a screen of its own when there is a terminal, until Ctrl-C. A daemon that is
-/// gone is waited for.
+/// Prints the status again and again, on a screen of its own when there is a terminal, until Ctrl-C. A daemon
+/// that is gone is waited for.
 pub fn watch(socket: &Path, array: Option<&str>) -> Result<Exit> {
     let output = Output::new(false);
     let clear = if std::io::stdout().is_terminal() { "\u{1b}[H\u{1b}[2J" } else { "" };
@@ -93,7 +93,8 @@ fn shows(export: &Subsystem, array: &str) -> bool {
 
 fn parse(raw: &Value) -> Result<Vec<Array>> {
     serde_json::from_value(raw.clone()).context(
-        "the daemon describes its arrays in a way that this client does not know; compare `basalt --version` of both",
+        "the daemon describes its arrays in a way that this client does not know; compare `basalt --version` \
+         of both",
     )
 }
 

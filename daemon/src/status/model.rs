@@ -1,5 +1,5 @@
-//! What the daemon tells about itself, as types. The JSON is `bdev_basalt_get_arrays` (an interface of ours) and
-//! SPDK's `nvmf_get_subsystems`; fields that a daemon leaves out get their neutral value.
+//! What the daemon tells about itself, as types. The JSON is `bdev_basalt_get_arrays` (an interface of ours)
+//! and SPDK's `nvmf_get_subsystems`; fields that a daemon leaves out get their neutral value.
 
 use serde::Deserialize;
 

@@ -14,7 +14,10 @@ drives:
 arrays:
   - {{ name: far, level: raid1, members: [m0, m1] }}
 exports:
-  - {{ nqn: "nqn.2026-11.io.basalt:far", listen: ["tcp://127.0.0.1:{{port}}"], hosts: {hosts}, namespaces: [far] }}
+  - nqn: nqn.2026-11.io.basalt:far
+    listen: ["tcp://127.0.0.1:{{port}}"]
+    hosts: {hosts}
+    namespaces: [far]
 "#
     )
 }

@@ -108,14 +108,17 @@ fn a_drive_that_another_daemon_uses_is_refused_at_its_line() {
     let second = Place::new();
     let shared = first.path("d0.img");
     let mut refused = second.start(&format!(
-        "drives:\n  - {{ name: own, file: {{ path: own.img, size: 64MiB }} }}\n  - {{ name: shared, file: {{ path: \
-         \"{}\", size: 64MiB }} }}\n",
+        r#"
+drives:
+  - {{ name: own, file: {{ path: own.img, size: 64MiB }} }}
+  - {{ name: shared, file: {{ path: "{}", size: 64MiB }} }}
+"#,
         shared.display()
     ));
     assert_eq!(refused.wait().code(), Some(1), "{}", refused.said);
     for part in [
         &format!("process {}", daemon.pid()),
-        "basalt.yaml:4:",
+        "basalt.yaml:5:",
         "help: stop that process",
         "stopped drives: 1",
     ] {
@@ -137,7 +140,11 @@ fn a_refused_configuration_changes_nothing() {
 #[test]
 fn stopping_in_the_middle_of_the_start_takes_back_what_was_done() {
     let place = Place::new();
-    let body = "drives:\n  - { name: d0, file: { path: d0.img, size: 64MiB } }\n  - { name: late, bdev: NeverMade }\n";
+    let body = r#"
+drives:
+  - { name: d0, file: { path: d0.img, size: 64MiB } }
+  - { name: late, bdev: NeverMade }
+"#;
     let mut daemon = place.start(body);
     daemon.wait_for_line("drive d0: file");
     let said = daemon.stop_well();
