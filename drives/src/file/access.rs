@@ -47,8 +47,8 @@ impl Access {
     }
 }
 
-/// Finds out how `file` can be used by a drive of this block size. The note is for the operator, when it is not the
-/// way that is fast and durable.
+/// Finds out how `file` can be used by a drive of this block size. The note is for the operator, when it is
+/// not the way that is fast and durable.
 pub(crate) fn probe(file: &File, block_size: u32) -> io::Result<(Access, Option<String>)> {
     // tmpfs takes O_DIRECT and ignores it.
     if fstatfs(file)?.f_type as u64 == TMPFS_MAGIC && file.metadata()?.is_file() {
@@ -60,11 +60,12 @@ pub(crate) fn probe(file: &File, block_size: u32) -> io::Result<(Access, Option<
             let note = "the file system has no direct I/O: this drive goes through the page cache";
             Ok((Access::Buffered, Some(note.into())))
         }
-        // Rewriting the rest of a 4096-byte block around a 512-byte write would tear blocks that nobody was writing.
+        // Rewriting the rest of a 4096-byte block around a 512-byte write would tear blocks that nobody was
+        // writing.
         Some((_, offset_align)) if offset_align > block_size => {
             let note = format!(
-                "direct I/O there is in units of {offset_align} bytes, the drive's blocks have {block_size}: it goes \
-                 through the page cache; a block size of {offset_align} would avoid that"
+                "direct I/O there is in units of {offset_align} bytes, the drive's blocks have {block_size}: \
+                 it goes through the page cache; a block size of {offset_align} would avoid that"
             );
             Ok((Access::Buffered, Some(note)))
         }
@@ -85,7 +86,8 @@ fn direct_alignment(file: &File) -> io::Result<Option<(u32, u32)>> {
         let sector = ioctl_blksszget(file)?;
         return Ok(direct_works(file)?.then_some((sector, sector)));
     }
-    // A kernel before 6.1, or a file system that does not say: a read shows what is accepted, and harms nobody.
+    // A kernel before 6.1, or a file system that does not say: a read shows what is accepted, and harms
+    // nobody.
     let Ok(direct) = reopen(file, true) else { return Ok(None) };
     Ok([512, 4096].into_iter().find(|&align| reads_at(&direct, align)).map(|align| (align, align)))
 }
@@ -105,8 +107,8 @@ fn reads_at(direct: &File, align: u32) -> bool {
 
 /// A second open file for the same inode, whatever became of its path.
 ///
-/// Each drive has one of its own on each thread: the kernel tells each open file once of a failed writeback, so
-/// that a shared one would tell only the first of two threads that flush.
+/// Each drive has one of its own on each thread: the kernel tells each open file once of a failed writeback,
+/// so that a shared one would tell only the first of two threads that flush.
 pub(crate) fn reopen(file: &File, direct: bool) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -123,7 +125,8 @@ pub(crate) fn can_punch(file: &File, size_bytes: u64) -> io::Result<bool> {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         return Ok(fallocate(file, flags, size_bytes.next_multiple_of(4096), 4096).is_ok());
     }
-    // fallocate() on a block device works where it can write zeroes by itself. Of a partition, the disk knows it.
+    // fallocate() on a block device works where it can write zeroes by itself. Of a partition, the disk knows
+    // it.
     let device =
         format!("/sys/dev/block/{}:{}", rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
     let limit = ["queue", "../queue"]

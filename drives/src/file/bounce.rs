@@ -1,8 +1,9 @@
 //! Buffers of our own, for host buffers that the kernel's direct I/O does not take.
 //!
-//! `required_alignment` asks the users of the bdev for aligned buffers, and those that SPDK or we allocate are. What
-//! comes unaligned all the same is copied here and not by the bdev layer: that one fails what is larger than one of
-//! its pool's buffers (132 KiB by default), and looks at where a buffer starts but not at its length.
+//! Where direct I/O wants more than 4 bytes of alignment the bdev says so (`required_alignment`): its users
+//! align what they allocate, and SPDK copies what begins elsewhere. It does not look at the length of the
+//! pieces of a buffer, and it is told nothing of small alignments (`device.rs` says why): those that don't
+//! fit are copied here.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;

@@ -4,7 +4,8 @@ use serde::Serialize;
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A number that one thread writes and all may read; no read-modify-write, no shared cache line on the I/O path.
+/// A number that one thread writes and all may read; no read-modify-write, no shared cache line on the I/O
+/// path.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -90,7 +91,8 @@ impl Counters {
         self.in_flight.store(self.in_flight.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
-    /// One I/O less; for the one writer only. What it did happens before a [`Counters::in_flight`] that sees it.
+    /// One I/O less; for the one writer only. What it did happens before a [`Counters::in_flight`] that sees
+    /// it.
     pub(crate) fn end(&self) {
         self.in_flight.store(self.in_flight.load(Ordering::Relaxed) - 1, Ordering::Release);
     }

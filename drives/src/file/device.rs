@@ -78,9 +78,10 @@ impl FileBdev {
 
 /// The alignment that SPDK is told of, and the largest I/O then, in bytes (0: any).
 ///
-/// With an alignment SPDK bounces what is not aligned, out of a pool of buffers of 132 KiB, and splits larger I/O to
-/// exactly that size, which then does not fit if it needs aligning: 128 KiB does. Hosts align to 4 bytes anyway
-/// (NVMe's PRPs), so most drives need to tell nothing; what comes unaligned all the same is bounced by the engine.
+/// With an alignment SPDK bounces what is not aligned, out of a pool of buffers of 132 KiB, and splits larger
+/// I/O to exactly that size, which then does not fit if it needs aligning: 128 KiB does. Hosts align to 4
+/// bytes anyway (NVMe's PRPs), so most drives need to tell nothing; what comes unaligned all the same is
+/// bounced by the engine.
 fn alignment_hint(memory_align: u32) -> (u32, u32) {
     match memory_align.next_power_of_two() {
         ..=4 => (1, 0),
@@ -171,8 +172,8 @@ impl HostIo {
     }
 }
 
-// SAFETY: the list and the buffers are those of a bdev_io that is parked until `complete`; SPDK leaves both alone until
-// an I/O is completed, and a host that uses its buffers before that has only itself to blame.
+// SAFETY: the list and the buffers are those of a bdev_io that is parked until `complete`; SPDK leaves both
+// alone until an I/O is completed, and a host that uses its buffers before that has only itself to blame.
 unsafe impl Request for HostIo {
     fn iovs(&self) -> &[iovec] {
         // SAFETY: an `IoVec` is C's iovec, as libc's is, and the list stays until the I/O is completed.

@@ -92,7 +92,8 @@ impl Drive {
         if is_gone { Failure { kind: FailureKind::Gone, ..failure } } else { failure }
     }
 
-    /// Tells the operator: of the 1st, 2nd, 4th, 8th ... failure, so that a dying drive does not fill the log.
+    /// Tells the operator: of the 1st, 2nd, 4th, 8th ... failure, so that a dying drive does not fill the
+    /// log.
     pub(crate) fn report(&self, doing: &str, failure: Failure) {
         let times = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
         if !times.is_power_of_two() {

@@ -1,4 +1,5 @@
-//! The file I/O of one thread: what is submitted goes to the ring with the next poll, what is done is completed.
+//! The file I/O of one thread: what is submitted goes to the ring with the next poll, what is done is
+//! completed.
 //!
 //! ```text
 //!   submit --> Ready --> Kernel --> finished --> Request::complete
@@ -26,9 +27,9 @@ use std::rc::Rc;
 /// A host I/O: something that has buffers and wants to be told of its end.
 ///
 /// # Safety
-/// Until `complete` is called, what `iovs` returns stays the same, also when the request itself is moved, and names
-/// memory that is valid, that can be read and for a read be written to, and that nobody else writes to or, for a
-/// read, uses.
+/// Until `complete` is called, what `iovs` returns stays the same, also when the request itself is moved, and
+/// names memory that is valid, that can be read and for a read be written to, and that nobody else writes to
+/// or, for a read, uses.
 pub(crate) unsafe trait Request {
     /// The buffers of a read or write.
     fn iovs(&self) -> &[iovec];
@@ -205,9 +206,9 @@ impl<R: Request> State<R> {
                 self.awaits_bounce.push_back(key);
                 continue;
             };
-            // SAFETY: the entry names buffers of the op's request or of the op itself (which are in the slab until
-            // the completion was reaped, and behind pointers, so that they don't move), zeros that are static, and
-            // the file of the lane, which the op keeps open. The ring is dropped before the slab.
+            // SAFETY: the entry names buffers of the op's request or of the op itself (which are in the slab
+            // until the completion was reaped, and behind pointers, so that they don't move), zeros that are
+            // static, and the file of the lane, which the op keeps open. The ring is dropped before the slab.
             if !unsafe { self.ring.push(&entry.user_data(key)) } {
                 self.ready.push_front(key);
                 break;

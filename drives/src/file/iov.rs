@@ -103,7 +103,10 @@ mod tests {
             lens in prop::collection::vec(0usize..20, 0..8), at in 0.0f64..1.0, much in 0.0f64..1.0,
         ) {
             let mut next = 0u8;
-            let mut fill = |len: usize| (0..len).map(|_| { next = next.wrapping_add(1); next }).collect::<Vec<u8>>();
+            let mut fill = |len: usize| {
+                let bytes = (0..len).map(|_| { next = next.wrapping_add(1); next });
+                bytes.collect::<Vec<u8>>()
+            };
             let mut buffers: Vec<Vec<u8>> = lens.into_iter().map(&mut fill).collect();
             let whole = buffers.concat();
             let iovs = iovs_of(&mut buffers);

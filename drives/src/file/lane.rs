@@ -35,16 +35,16 @@ impl<R> Drop for Lane<R> {
     }
 }
 
-/// Those who want what was written to be durable: one fdatasync at a time, and one for all who came while the last
-/// one ran.
+/// Those who want what was written to be durable: one fdatasync at a time, and one for all who came while the
+/// last one ran.
 ///
 /// ```text
 ///   join: Idle -> Running(it)          Running(r), Waiting(w) -> Running(r), Waiting(w + it)
 ///   end:  Running(r), Waiting(none) -> Idle      Running(r), Waiting(w) -> Running(w)
 /// ```
 ///
-/// Sharing is also what makes a failure known to all whom it concerns: the kernel reports a lost write to one fsync
-/// of an open file, so that of two that run at the same time the other would claim success.
+/// Sharing is also what makes a failure known to all whom it concerns: the kernel reports a lost write to one
+/// fsync of an open file, so that of two that run at the same time the other would claim success.
 pub(crate) struct SyncGroup<R> {
     running: Vec<R>,
     waiting: Vec<R>,
@@ -62,7 +62,8 @@ impl<R> SyncGroup<R> {
         false
     }
 
-    /// The fdatasync is through: those it was for. Unless [`SyncGroup::is_idle`] now, the next is to be started.
+    /// The fdatasync is through: those it was for. Unless [`SyncGroup::is_idle`] now, the next is to be
+    /// started.
     pub(crate) fn end(&mut self) -> Vec<R> {
         let next = std::mem::take(&mut self.waiting);
         std::mem::replace(&mut self.running, next)

@@ -1,7 +1,7 @@
 //! One user per file: an exclusive `flock`, held for as long as the drive lives.
 //!
-//! The lock belongs to the open file, so the kernel drops it however the process ends, and a second drive of the
-//! same process on the same file is refused just as a second daemon is.
+//! The lock belongs to the open file, so the kernel drops it however the process ends, and a second drive of
+//! the same process on the same file is refused just as a second daemon is.
 
 use super::error::{FileError, FileErrorKind};
 use rustix::fs::{FlockOperation, flock};
@@ -61,8 +61,8 @@ fn busy(file: &File, path: &Path) -> FileError {
     }
 }
 
-/// The process that holds the lock on `file`, if `/proc/locks` shows it: it does not across PID namespaces, nor
-/// where the file system gives its files another device number than its superblock (btrfs).
+/// The process that holds the lock on `file`, if `/proc/locks` shows it: it does not across PID namespaces,
+/// nor where the file system gives its files another device number than its superblock (btrfs).
 fn holder(file: &File) -> Option<u32> {
     let meta = file.metadata().ok()?;
     let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
@@ -70,8 +70,8 @@ fn holder(file: &File) -> Option<u32> {
     std::fs::read_to_string("/proc/locks").ok()?.lines().find_map(|line| holder_in_line(line, &wanted))
 }
 
-/// Source of the format: proc_locks(5), `id: FLOCK ADVISORY WRITE pid maj:min:inode start end`. A line with `->`
-/// is somebody who waits for the lock.
+/// Source of the format: proc_locks(5), `id: FLOCK ADVISORY WRITE pid maj:min:inode start end`. A line with
+/// `->` is somebody who waits for the lock.
 fn holder_in_line(line: &str, wanted: &str) -> Option<u32> {
     let words: Vec<&str> = line.split_whitespace().collect();
     match words[..] {

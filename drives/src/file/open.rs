@@ -49,7 +49,8 @@ impl Drop for Created {
             return;
         }
         if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "a file created for a drive that failed stays behind");
+            let path = self.path.display();
+            tracing::warn!(%path, %error, "a file created for a drive that failed stays behind");
         }
     }
 }
@@ -57,7 +58,8 @@ impl Drop for Created {
 impl OpenedFile {
     /// Opens the file of `options`, or creates it with holes for all of its size.
     ///
-    /// Blocks (it syncs what it creates), so call it on a thread that may. On an error nothing is left behind.
+    /// Blocks (it syncs what it creates), so call it on a thread that may. On an error nothing is left
+    /// behind.
     pub fn open(options: &FileOptions) -> Result<OpenedFile, FileError> {
         options.check()?;
         let path = options.path.as_path();
@@ -120,7 +122,8 @@ fn open_existing(path: &Path) -> Result<Option<File>, FileError> {
         Err(error) => return Err(FileError::from_io(path, "looking at it", &error)),
     };
     check_type(meta.file_type(), path)?;
-    // On a block device O_EXCL refuses what is mounted, or part of md or dm; on an existing file it means nothing.
+    // On a block device O_EXCL refuses what is mounted, or part of md or dm; on an existing file it means
+    // nothing.
     let exclusive = if meta.file_type().is_block_device() { libc::O_EXCL } else { 0 };
     let file = OpenOptions::new().read(true).write(true).custom_flags(exclusive).open(path);
     Ok(Some(file.map_err(|e| FileError::from_io(path, "opening it for reading and writing", &e))?))
@@ -203,7 +206,7 @@ fn measure(file: &File, path: &Path, options: &FileOptions) -> Result<u64, FileE
     match options.size_bytes {
         Some(wanted) if size < wanted => refuse(
             format!("it has {size} bytes, too few for a drive of {wanted}"),
-            "leave the size out to use it as it is, or enlarge it (truncate -s) if nothing of value ends there",
+            "leave the size out to use it as it is, or enlarge it (truncate -s)",
         ),
         Some(wanted) if size > wanted => refuse(
             format!(

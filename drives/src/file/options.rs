@@ -18,7 +18,8 @@ pub struct FileOptions {
     /// Logical block size: 512 or 4096.
     #[serde(default = "default_block_size")]
     pub block_size: u32,
-    /// The operator's word that what is written is safe without a flush: FLUSH is answered at once and FUA ignored.
+    /// The operator's word that what is written is safe without a flush: FLUSH is answered at once and FUA
+    /// ignored.
     #[serde(default)]
     pub assume_durable: bool,
 }

@@ -106,8 +106,8 @@ fn let_go() {
     drop(done);
 }
 
-/// Makes a drive of a file, and tells its name or why not. The file is opened, or created, on a thread of its own, so
-/// that no I/O waits for that. `done` is called on the app thread, perhaps before this returns.
+/// Makes a drive of a file, and tells its name or why not. The file is opened, or created, on a thread of its
+/// own, so that no I/O waits for that. `done` is called on the app thread, perhaps before this returns.
 pub fn create(options: FileOptions, done: impl FnOnce(Result<String, FileError>) + 'static) {
     if let Err(error) = reserve(&options) {
         return done(Err(error));
@@ -130,8 +130,8 @@ pub fn create(options: FileOptions, done: impl FnOnce(Result<String, FileError>)
     }
 }
 
-/// Removes a drive, once nobody has it open any more; its file stays. `done` is called on the app thread, when the
-/// file is free for others.
+/// Removes a drive, once nobody has it open any more; its file stays. `done` is called on the app thread,
+/// when the file is free for others.
 pub fn delete(name: &str, done: impl FnOnce(Result<(), FileError>) + 'static) {
     let path = Path::new(name).to_owned();
     let registered = match take_live(name) {
@@ -163,14 +163,12 @@ fn reserve(options: &FileOptions) -> Result<(), FileError> {
     Ok(())
 }
 
-/// On the thread that may block.
+/// On the thread that may block. SPDK does not pass on why a channel can't be opened, so that is found out
+/// first.
 fn open(options: &FileOptions) -> Result<OpenedFile, FileError> {
-    let file = OpenedFile::open(options)?;
-    // SPDK does not pass on why a channel can't be opened, so it is found out here.
-    match Ring::new() {
-        Ok(_) => Ok(file),
-        Err(error) => Err(FileError::new(FileErrorKind::IoUring, &options.path, error.reason, error.remedy)),
-    }
+    Ring::new()
+        .map_err(|e| FileError::new(FileErrorKind::IoUring, &options.path, e.reason, e.remedy))
+        .and_then(|_| OpenedFile::open(options))
 }
 
 /// Calls `then` with what the thread found, from a poller.
@@ -231,7 +229,7 @@ fn take_live(name: &str) -> Result<ThreadBound<Registered<FileBdev>>, FileError>
     }
     let mut registry = registry();
     let Some(at) = registry.find(name) else {
-        let remedy = "bdev_get_bdevs lists all bdevs: only those of the product \"Basalt file drive\" are deleted here";
+        let remedy = "bdev_get_bdevs lists them all: it is those of product \"Basalt file drive\"";
         return refuse(FileErrorKind::Unknown, "there is no file drive of this name", remedy);
     };
     if matches!(registry.entries[at].stage, Stage::Opening) {

@@ -1,10 +1,10 @@
-//! One io_uring, polled: what is pushed goes to the kernel with the next `enter`, what is done is picked up by
-//! `reap`. No system call when nothing is to be submitted.
+//! One io_uring, polled: what is pushed goes to the kernel with the next `enter`, what is done is picked up
+//! by `reap`. No system call when nothing is to be submitted.
 //!
-//! There is one ring per SPDK thread and not one per drive: what a poll submits for all drives costs one system
-//! call (tried with 8 files at queue depth 32: 0.03 calls per I/O against 0.25, same throughput), and a thread has
-//! one poller. Neither SINGLE_ISSUER nor COOP_TASKRUN: both tie a ring to the kernel task that made it, and a
-//! scheduler may move an SPDK thread to another (and COOP_TASKRUN gained nothing here).
+//! There is one ring per SPDK thread and not one per drive: what a poll submits for all drives costs one
+//! system call (tried with 8 files at queue depth 32: 0.03 calls per I/O against 0.25, same throughput), and
+//! a thread has one poller. Neither SINGLE_ISSUER nor COOP_TASKRUN: both tie a ring to the kernel task that
+//! made it, and a scheduler may move an SPDK thread to another (and COOP_TASKRUN gained nothing here).
 
 use io_uring::{IoUring, Probe, opcode, squeue};
 use std::io;
@@ -13,11 +13,12 @@ use std::io;
 const SQ_ENTRIES: u32 = 256;
 /// Operations in the kernel at the same time. More would wait for room in the completion queue.
 const CQ_ENTRIES: u32 = 4096;
-/// Kernel threads for what may block (fsync, fallocate, writes into holes). The default is 4 per CPU: one disk that
-/// hangs with a few of them would hold up the others.
+/// Kernel threads for what may block (fsync, fallocate, writes into holes). The default is 4 per CPU: one
+/// disk that hangs with a few of them would hold up the others.
 const WORKERS_MAX: u32 = 64;
 
-/// The end of an operation: its `user_data`, and what the system call of its name would have returned, or -errno.
+/// The end of an operation: its `user_data`, and what the system call of its name would have returned, or
+/// -errno.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Completion {
     pub(crate) key: u64,
@@ -44,8 +45,8 @@ impl Ring {
     /// Queues an operation; false when the kernel has as many as it may have.
     ///
     /// # Safety
-    /// The memory and the file descriptor that `entry` names stay valid, and the memory otherwise unused, until its
-    /// completion was reaped or the ring was dropped.
+    /// The memory and the file descriptor that `entry` names stay valid, and the memory otherwise unused,
+    /// until its completion was reaped or the ring was dropped.
     pub(crate) unsafe fn push(&mut self, entry: &squeue::Entry) -> bool {
         if self.in_flight == CQ_ENTRIES {
             return false;
@@ -74,7 +75,8 @@ impl Ring {
             Err(error) => {
                 self.refusals += 1;
                 if self.refusals.is_power_of_two() {
-                    tracing::error!(%error, times = self.refusals, "io_uring_enter refuses; file drives wait");
+                    let times = self.refusals;
+                    tracing::error!(%error, times, "io_uring_enter refuses; file drives wait");
                 }
             }
         }
@@ -254,8 +256,8 @@ mod tests {
         assert_eq!(wait_for(&mut ring, 1), [Completion { key: 1, result: -libc::EBADF }]);
     }
 
-    /// The write end of the pipe is closed by another thread only when the ring's drop is likely to wait already;
-    /// whichever comes first, the drop returns only after the read.
+    /// The write end of the pipe is closed by another thread only when the ring's drop is likely to wait
+    /// already; whichever comes first, the drop returns only after the read.
     #[test]
     fn drop_waits_for_the_kernel() {
         let (reader, writer) = std::io::pipe().unwrap();

@@ -1,4 +1,5 @@
-//! The file drive's JSON-RPC methods. Errors carry a negated errno, and path, reason and remedy as their message.
+//! The file drive's JSON-RPC methods. Errors carry a negated errno, and path, reason and remedy as their
+//! message.
 
 use super::error::FileError;
 use super::options::FileOptions;

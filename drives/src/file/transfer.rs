@@ -73,8 +73,8 @@ impl Transfer {
         matches!(self.buffers, Buffers::Bounce(_))
     }
 
-    /// The next operation, or `None` when it needs a bounce buffer and there is none. May be called again for the
-    /// same operation. `host` holds `len` bytes at least.
+    /// The next operation, or `None` when it needs a bounce buffer and there is none. May be called again for
+    /// the same operation. `host` holds `len` bytes at least.
     ///
     /// # Safety
     /// `host` names memory that is valid, and that nobody else uses, until the operation is complete.

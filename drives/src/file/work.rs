@@ -24,8 +24,8 @@ pub(crate) enum Durability {
     Later,
     /// RWF_DSYNC: direct I/O makes a write with the device's own FUA of it, where that does.
     Dsync,
-    /// An fdatasync after it. For the page cache, where RWF_DSYNC would sync in the middle of a submission, and
-    /// could take the report of a lost write away from the next FLUSH.
+    /// An fdatasync after it. For the page cache, where RWF_DSYNC would sync in the middle of a submission,
+    /// and could take the report of a lost write away from the next FLUSH.
     ThenSync,
 }
 
@@ -89,7 +89,8 @@ impl<R: Request> Work<R> {
         let fd = Fd(lane.file.as_raw_fd());
         Some(match self {
             Work::Transfer { request, transfer, durability } => {
-                // SAFETY: a Request's buffers are the engine's until it is completed, and this is one that is not.
+                // SAFETY: a Request's buffers are the engine's until it is completed, and this is one that is
+                // not.
                 let piece = unsafe { transfer.prepare(request.iovs(), lane.access(), pool)? };
                 transfer_entry(fd, transfer.direction, piece, *durability)
             }
@@ -143,7 +144,8 @@ pub(crate) enum Zeroed {
     Failed(Failure),
 }
 
-/// Takes note of the end of an operation of `zero_entry`; `next_method` gives up one that the file system lacks.
+/// Takes note of the end of an operation of `zero_entry`; `next_method` gives up one that the file system
+/// lacks.
 pub(crate) fn advance_zero(
     range: ByteRange,
     done: &mut u64,

@@ -47,7 +47,8 @@ fn the_thread_goes_on_during_a_flush() {
     });
 }
 
-/// Writes into holes, with FUA, zeroing and giving back, each of which may wait for the journal of a file system.
+/// Writes into holes, with FUA, zeroing and giving back, each of which may wait for the journal of a file
+/// system.
 #[test]
 fn the_thread_goes_on_whatever_is_asked() {
     in_lab("busy::the_thread_goes_on_whatever_is_asked", |lab| {
