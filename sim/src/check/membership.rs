@@ -1,0 +1,191 @@
+//! Every View that the Array makes, every event that it tells, every answer that it gives.
+
+use raid::array::{EventKind, Receipt};
+use raid::view::ArrayState;
+use raid::{Epoch, FaultKind, Slot, SlotSet, View};
+
+use super::{Checked, Rule, ensure};
+use crate::coverage::Seen;
+use crate::world::World;
+
+/// What the checker remembers.
+#[derive(Debug)]
+pub(crate) struct MembershipCheck {
+    view: View,
+    last_event: u64,
+    last_event_epoch: Epoch,
+    /// The newest View with a change that an event must tell of.
+    owed: Epoch,
+    /// Per slot: what its drive has really done.
+    pub blame: Vec<Blame>,
+}
+
+/// The reasons that a member gave for being failed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Blame {
+    pub read_errors: u32,
+    /// Writes and flushes that failed, or were aborted until nobody believed it any more.
+    pub write_errors: u32,
+    pub gone: bool,
+    /// The operator's order is being carried out.
+    pub ordered: bool,
+    /// The array was told to give the drive up.
+    pub released: bool,
+}
+
+impl MembershipCheck {
+    pub fn new(view: &View) -> MembershipCheck {
+        let blame = vec![Blame::default(); raid::ids::SLOTS_MAX];
+        MembershipCheck {
+            view: view.clone(),
+            last_event: 0,
+            last_event_epoch: Epoch(0),
+            owed: Epoch(1),
+            blame,
+        }
+    }
+}
+
+impl MembershipCheck {
+    /// A View whose event is still to come.
+    pub fn untold(&self) -> Option<Epoch> {
+        (self.last_event_epoch < self.owed).then_some(self.owed)
+    }
+}
+
+impl World {
+    /// After everything that the Array did.
+    pub(crate) fn check_array(&mut self) -> Checked {
+        if self.array.view().epoch != self.membership.view.epoch {
+            let newest = View::clone(self.array.view());
+            self.check_view(&newest)?;
+            self.membership.view = newest;
+            self.forget_trusted();
+        }
+        if self.array.events().last_seq() != self.membership.last_event {
+            self.check_events()?;
+        }
+        Ok(())
+    }
+
+    fn check_view(&mut self, new: &View) -> Checked {
+        let old = self.membership.view.clone();
+        ensure(new.epoch == old.epoch.next(), Rule::Membership, || {
+            format!("View {} follows View {}", new.epoch, old.epoch)
+        })?;
+        let grown =
+            [(new.in_sync, old.in_sync), (new.reachable, old.reachable), (new.attached, old.attached)];
+        ensure(grown.iter().all(|(new, old)| new.minus(*old).is_empty()), Rule::Membership, || {
+            format!("a member came back from nowhere: {old:?} became {new:?}")
+        })?;
+        for slot in old.attached.minus(new.attached).iter() {
+            self.membership.blame[slot.index()].released = true;
+        }
+        if (new.in_sync, new.reachable) != (old.in_sync, old.reachable) {
+            self.membership.owed = new.epoch;
+        }
+        let out = old.in_sync.minus(new.in_sync);
+        let lost = old.usable().minus(new.usable()).minus(out);
+        for slot in out.iter() {
+            self.check_put_out(slot)?;
+        }
+        for slot in lost.iter() {
+            let blame = &self.membership.blame[slot.index()];
+            let tolerated = self.may_lose(&old, slot);
+            ensure(blame.gone && !tolerated, Rule::Membership, || {
+                format!("m{slot} was frozen in without need (gone: {}, tolerated: {tolerated})", blame.gone)
+            })?;
+            self.coverage.saw(Seen::Frozen);
+        }
+        Ok(())
+    }
+
+    /// `slot` leaves the in-sync set: there is a reason, and no block loses its last copy.
+    fn check_put_out(&mut self, slot: Slot) -> Checked {
+        let before = &self.membership.view;
+        ensure(self.may_lose(before, slot), Rule::Membership, || {
+            format!("m{slot} was failed, which loses the last copy of a block, or the membership is frozen")
+        })?;
+        let blame = &self.membership.blame[slot.index()];
+        let limits = self.profile.limits;
+        let too_many_reads = blame.read_errors >= limits.read;
+        let has_reason = blame.gone || blame.ordered || blame.write_errors >= limits.write || too_many_reads;
+        ensure(has_reason, Rule::Resources, || format!("m{slot} was failed without a reason: {blame:?}"))?;
+        self.coverage.saw(if blame.gone { Seen::MemberGone } else { Seen::MemberFailed });
+        Ok(())
+    }
+
+    fn check_events(&mut self) -> Checked {
+        let newest = self.array.view().epoch;
+        for event in self.array.events().since(self.membership.last_event) {
+            let (seq, epoch) = (event.seq, event.epoch);
+            let follows = seq == self.membership.last_event + 1 && epoch >= self.membership.last_event_epoch;
+            ensure(follows && epoch <= newest, Rule::Events, || {
+                format!("event {seq} of View {epoch} follows event {}", self.membership.last_event)
+            })?;
+            let behind = self.views().find(|view| view.epoch < epoch).map(|view| view.epoch);
+            ensure(behind.is_none(), Rule::Events, || {
+                format!("event {seq} tells of View {epoch}, and somebody plans with View {behind:?}")
+            })?;
+            let has_drive = event.kind.slot().is_none() || event.drive.is_some();
+            ensure(has_drive, Rule::Events, || format!("event {seq} names no drive: {}", event.text))?;
+            if let EventKind::MemberDetached { slot } = event.kind {
+                let in_sync = self.array.view().in_sync.contains(slot);
+                ensure(!in_sync, Rule::Events, || format!("m{slot} is in sync, and its slot was emptied"))?;
+            }
+            (self.membership.last_event, self.membership.last_event_epoch) = (seq, epoch);
+        }
+        Ok(())
+    }
+
+    /// The answer to a command that was accepted.
+    pub(crate) fn check_receipt(&self, receipt: &Receipt) -> Checked {
+        let newest = self.array.view().epoch;
+        ensure(receipt.epoch == newest, Rule::Command, || {
+            format!("{receipt:?}, but View {newest} is newest")
+        })?;
+        let everybody = self.views().all(|view| view.epoch >= receipt.epoch);
+        ensure(everybody || !receipt.took_effect, Rule::Command, || format!("{receipt:?} is not true"))?;
+        let named = receipt.took_effect || !receipt.waiting_on.is_empty();
+        ensure(named, Rule::Command, || format!("{receipt:?} does not say what it waits for"))
+    }
+
+    /// A refusal changed nothing.
+    pub(crate) fn check_refused(&self) -> Checked {
+        let same = **self.array.view() == self.membership.view;
+        ensure(same, Rule::Command, || "a refused command made a View".to_owned())
+    }
+
+    /// The state that an operator is shown.
+    pub(crate) fn check_state(&self) -> Checked {
+        let view = self.array.view();
+        let usable = view.in_sync.and(view.reachable);
+        let right = if usable != view.in_sync || !self.layout.is_served_by(usable) {
+            ArrayState::Failed
+        } else if usable == self.layout.slots() {
+            ArrayState::Active
+        } else {
+            ArrayState::Degraded
+        };
+        ensure(self.array.state() == right, Rule::Command, || format!("{:?} is shown", self.array.state()))
+    }
+
+    /// A child came back from `slot` with an error that says something about it.
+    pub(crate) fn note_blame(&mut self, slot: Slot, is_read: bool, kind: FaultKind) {
+        let blame = &mut self.membership.blame[slot.index()];
+        blame.gone |= kind == FaultKind::Gone;
+        if is_read {
+            blame.read_errors += 1;
+        } else {
+            blame.write_errors += 1;
+        }
+    }
+
+    /// Members that some Channel may still read from or count on, or will as soon as its View arrives.
+    pub(crate) fn find_trusted(&self) -> SlotSet {
+        let newest = self.array.view().in_sync;
+        let trusted =
+            |slot: &Slot| newest.contains(*slot) || self.views().any(|view| view.in_sync.contains(*slot));
+        self.layout.slots().iter().filter(trusted).collect()
+    }
+}

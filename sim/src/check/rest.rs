@@ -1,0 +1,68 @@
+//! What must be true once faults are over and nothing is under way any more.
+
+use raid::view::OnFailed;
+use raid::{RegionId, View};
+
+use super::{Checked, Rule, ensure};
+use crate::coverage::Seen;
+use crate::host::Request;
+use crate::world::World;
+
+impl World {
+    /// Every host I/O is complete, or waits with good reason.
+    pub(crate) fn check_nothing_stuck(&mut self) -> Checked {
+        for request in self.host.iter() {
+            ensure(self.may_wait(request), Rule::Liveness, || {
+                format!(
+                    "io {} ({:?} [{} +{}] of ch {}) never completes; errors: {:?}",
+                    request.id.0 >> 16,
+                    request.op,
+                    request.lba,
+                    request.blocks,
+                    request.channel,
+                    request.errors
+                )
+            })?;
+            self.coverage.saw(Seen::LeftWaiting);
+        }
+        for seat in &self.seats {
+            let outstanding = self.host.iter().any(|request| request.channel == seat.id());
+            ensure(outstanding || seat.machine.is_idle(), Rule::Liveness, || {
+                format!("ch {} is not idle, though it has no host I/O", seat.id())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn may_wait(&self, request: &Request) -> bool {
+        let view: &View = self.array.view();
+        view.on_failed == OnFailed::Wait && self.is_unserved(request, view)
+    }
+
+    /// Every change has settled and drained, was told of, and has let go of its drives.
+    pub(crate) fn check_changes_done(&self) -> Checked {
+        let newest = self.array.view().epoch;
+        let receipt = self.array.receipt(newest);
+        ensure(receipt.took_effect, Rule::Liveness, || format!("View {newest} never settles: {receipt:?}"))?;
+        let untold = self.membership.untold();
+        ensure(untold.is_none(), Rule::Liveness, || format!("View {untold:?} is never told of in an event"))?;
+        for slot in self.layout.slots().iter() {
+            let let_go = self.membership.blame[slot.index()].released;
+            ensure(self.disks[slot.index()].closed == let_go, Rule::Liveness, || {
+                format!("m{slot} was let go: {let_go}; and its drive is still open, or was closed without")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// All leases were revoked, and came back.
+    pub(crate) fn check_leases_back(&self) -> Checked {
+        for shard in &self.shards {
+            let held = (0..self.layout.regions()).map(RegionId).find(|region| shard.is_leased(*region));
+            ensure(held.is_none(), Rule::Liveness, || {
+                format!("region {held:?} of shard {} was revoked and never came back", shard.id())
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,153 @@
+//! What a run has met. A campaign that meets too little proves little, and fails.
+
+use std::fmt;
+
+macro_rules! seen {
+    ($($(#[$doc:meta])* $name:ident: $text:literal,)*) => {
+        /// Something worth meeting.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Seen {
+            $($(#[$doc])* $name,)*
+        }
+
+        const NAMES: &[&str] = &[$($text,)*];
+    };
+}
+
+seen! {
+    Read: "host: read",
+    Write: "host: write",
+    WriteZeroes: "host: write-zeroes",
+    Unmap: "host: unmap",
+    Flush: "host: flush",
+    Reset: "host: reset",
+    Fua: "host: write with FUA",
+    RacingWrite: "host: write over a write in flight",
+    AbortTaken: "host: abort took the I/O back",
+    AbortLate: "host: abort came too late",
+    Concat: "level: concat",
+    Raid0: "level: raid0",
+    Raid1: "level: raid1",
+    Raid10: "level: raid10",
+    Raid10Odd: "level: raid10, copies do not divide the members",
+    Missing: "level: begun with a slot missing",
+    FaultMediaRead: "fault: media error of a read",
+    FaultMediaWrite: "fault: media error of a write",
+    FaultFlush: "fault: flush failed",
+    FaultPath: "fault: path error",
+    FaultOther: "fault: other error",
+    FaultGone: "fault: drive gone, seen by I/O",
+    FaultAborted: "fault: aborted",
+    FaultNoResourcesAtSubmit: "fault: no resources to submit",
+    FaultNoResourcesAtEnd: "fault: no resources, said at the end",
+    TornNothing: "fault: failed write left nothing",
+    TornEverything: "fault: failed write left everything",
+    TornHead: "fault: failed write left its head",
+    TornScattered: "fault: failed write left some blocks",
+    AbortedByReset: "fault: aborted by a reset",
+    HotRemoved: "world: drive pulled out",
+    StalledDisk: "world: drive stalled",
+    StalledLink: "world: messages stalled",
+    PathDown: "world: path down for a while",
+    BadBlocks: "world: blocks went bad",
+    Opened: "channel: opened in mid-run",
+    Closed: "channel: closed in mid-run",
+    ClosedWithLeases: "channel: closed with leases",
+    FailAccepted: "operator: fail accepted",
+    FailRefused: "operator: fail refused",
+    RemoveAccepted: "operator: remove accepted",
+    RemoveRefused: "operator: remove refused",
+    MsgOpened: "message: ChannelOpened",
+    MsgArrayClosed: "message: ChannelClosed to the Array",
+    MsgSwapped: "message: Swapped",
+    MsgDrained: "message: Drained",
+    MsgReport: "message: Report",
+    MsgView: "message: View",
+    MsgSettled: "message: Settled",
+    MsgKept: "message: Kept",
+    MsgAcquire: "message: Acquire",
+    MsgGrant: "message: Grant",
+    MsgRevoke: "message: Revoke",
+    MsgRelease: "message: Release",
+    MsgShardClosed: "message: ChannelClosed to a Shard",
+    AcquireWaited: "lease: asked for while it is revoked",
+    RevokedInUse: "lease: revoked under writes in flight",
+    RevokeVoid: "lease: a revoke that crossed with the Channel's close",
+    MemberFailed: "membership: member failed for an error",
+    MemberGone: "membership: member gone",
+    Frozen: "membership: frozen",
+    DriveClosed: "membership: drive closed",
+    DrainedLate: "membership: a Channel swapped first and drained later",
+    ReadRetried: "I/O: read answered by another copy",
+    ReadRetriedTwice: "I/O: read answered by a third copy",
+    Replanned: "I/O: planned under two Views",
+    AckedWithMiss: "I/O: acknowledged after a miss had settled",
+    ManySegments: "I/O: write across regions",
+    FailedRead: "I/O: read failed on every copy",
+    FailedKept: "I/O: write failed on a member that stays",
+    FailedUnserved: "I/O: failed, no member serves it",
+    LeftWaiting: "I/O: waits for members that are gone",
+    Withheld: "I/O: write or flush with a miss waits for the membership",
+}
+
+/// Counts of everything in [`Seen`], and of work done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    counts: Vec<u64>,
+    /// Host I/Os issued.
+    pub host_ios: u64,
+    /// Member I/Os submitted.
+    pub children: u64,
+    /// Messages delivered.
+    pub messages: u64,
+    /// Steps taken.
+    pub steps: u64,
+    /// Seeds run.
+    pub seeds: u64,
+}
+
+impl Default for Coverage {
+    fn default() -> Coverage {
+        Coverage { counts: vec![0; NAMES.len()], host_ios: 0, children: 0, messages: 0, steps: 0, seeds: 0 }
+    }
+}
+
+impl Coverage {
+    pub(crate) fn of_one_seed() -> Coverage {
+        Coverage { seeds: 1, ..Coverage::default() }
+    }
+
+    #[inline]
+    pub(crate) fn saw(&mut self, seen: Seen) {
+        self.counts[seen as usize] += 1;
+    }
+
+    /// Adds what another run has met.
+    pub fn add(&mut self, other: &Coverage) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(mine, more)| *mine += more);
+        self.host_ios += other.host_ios;
+        self.children += other.children;
+        self.messages += other.messages;
+        self.steps += other.steps;
+        self.seeds += other.seeds;
+    }
+
+    /// What was met fewer than `times` times, with how often it was.
+    pub fn too_rare(&self, times: u64) -> Vec<(&'static str, u64)> {
+        let counted = NAMES.iter().zip(&self.counts);
+        counted.filter(|(_, count)| **count < times).map(|(name, count)| (*name, *count)).collect()
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, count) in NAMES.iter().zip(&self.counts) {
+            writeln!(f, "  {count:>10}  {name}")?;
+        }
+        let Coverage { seeds, host_ios, children, messages, steps, .. } = self;
+        write!(
+            f,
+            "{seeds} seeds, {host_ios} host I/Os, {children} member I/Os, {messages} messages, {steps} steps"
+        )
+    }
+}

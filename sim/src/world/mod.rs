@@ -1,0 +1,263 @@
+//! The world of one run: the machines of `raid`, the disks, the host, the operator, and whatever goes wrong.
+//!
+//! A step picks one thing that can happen and lets it happen. What the host does is in `io`, what happens to
+//! member I/O in `drives`, messages and Channels in `machines`, the operator and bad luck in `control`.
+
+mod control;
+mod drives;
+mod io;
+mod machines;
+
+use std::sync::Arc;
+
+use raid::array::ArraySpec;
+use raid::channel::Op;
+use raid::msg::ToChannel;
+use raid::{Array, Channel, ChannelId, Geometry, IoId, Level, Shard, ShardId, SlotSet, View};
+
+use crate::check::{Checked, LeaseBook, MembershipCheck, Violation};
+use crate::coverage::{Coverage, Seen};
+use crate::disk::Disk;
+use crate::host::Requests;
+use crate::layout::Layout;
+use crate::net::{Links, Message, Node};
+use crate::oracle::Oracle;
+use crate::profile::Profile;
+use crate::rng::Rng;
+use crate::trace::{Happening, Trace};
+
+/// A Channel and the thread that it lives on.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub machine: Channel,
+    /// It gets no more host I/O, and goes when it is idle.
+    pub closing: bool,
+}
+
+impl Seat {
+    pub fn id(&self) -> ChannelId {
+        self.machine.id()
+    }
+}
+
+/// Everything that there is.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub profile: Profile,
+    pub layout: Layout,
+    pub geometry: Arc<Geometry>,
+    pub array: Array,
+    pub shards: Vec<Shard>,
+    /// The View that each Shard was given last.
+    pub shard_views: Vec<Option<Arc<View>>>,
+    pub seats: Vec<Seat>,
+    pub disks: Vec<Disk>,
+    pub links: Links,
+    pub host: Requests,
+    /// Host I/Os whose child could not be submitted.
+    pub parked: Vec<IoId>,
+    /// Drives that were pulled out, and of which the Array has not been told.
+    pub unseen_removals: Vec<raid::Slot>,
+    pub oracle: Oracle,
+    pub leases: LeaseBook,
+    pub membership: MembershipCheck,
+    pub coverage: Coverage,
+    pub trace: Trace,
+    /// Host I/Os in flight at most.
+    depth_max: usize,
+    trusted: SlotSet,
+    rng: Rng,
+    step: u64,
+    next_channel: u32,
+    /// Faults are over.
+    is_healed: bool,
+}
+
+impl World {
+    /// The world that follows from `seed`. `readable`: keep the trace as text.
+    pub fn new(seed: u64, readable: bool) -> World {
+        let mut rng = Rng::new(seed);
+        let profile = Profile::draw(&mut rng);
+        let geometry = Arc::new(profile.geometry.build().expect("profiles draw possible shapes"));
+        let layout = Layout::new(&profile.geometry, geometry.region_blocks());
+        let array = Array::new(array_spec(&profile, &geometry), 0);
+        let disk = |slot: raid::Slot| {
+            let caches = profile.flushes.contains(slot);
+            Disk::new(layout.member_blocks(slot), caches, slot.0 % 3 != 2)
+        };
+        let mut world = World {
+            disks: layout.slots().iter().map(disk).collect(),
+            shards: (0..profile.shards).map(|id| Shard::new(ShardId(id))).collect(),
+            shard_views: vec![None; usize::from(profile.shards)],
+            seats: Vec::new(),
+            links: Links::default(),
+            host: Requests::default(),
+            parked: Vec::new(),
+            unseen_removals: Vec::new(),
+            oracle: Oracle::new(layout.num_blocks()),
+            leases: LeaseBook::new(layout.regions()),
+            membership: MembershipCheck::new(array.view()),
+            coverage: Coverage::of_one_seed(),
+            trace: Trace::new(readable),
+            depth_max: profile.workload.depth_max,
+            trusted: array.view().in_sync,
+            step: 0,
+            next_channel: 1,
+            is_healed: false,
+            profile,
+            layout,
+            geometry,
+            array,
+            rng,
+        };
+        world.note_level();
+        world
+    }
+
+    /// The first Channel, and the Array's first messages.
+    pub fn begin(&mut self) -> Checked {
+        self.phase("chaos");
+        self.pump_array()?;
+        self.open_channel()
+    }
+
+    /// Names what comes next in the trace.
+    pub fn phase(&mut self, name: &'static str) {
+        self.trace.note(self.step, &Happening::Phase(name));
+    }
+
+    /// Whether the host has sent all that it wanted to send.
+    pub fn host_is_through(&self) -> bool {
+        self.host.issued() >= u64::from(self.profile.workload.ios)
+    }
+
+    /// One step with everything that the profile allows.
+    pub fn step_chaos(&mut self) -> Checked {
+        self.advance();
+        self.meddle()?;
+        let may_submit = self.host.len() < self.depth_max && !self.seats.is_empty();
+        let pace = &self.profile.pace;
+        let weights = [
+            if may_submit { pace.submit } else { 0 },
+            if self.links.are_empty() { 0 } else { pace.deliver },
+            if self.disks.iter().any(|disk| !disk.pending.is_empty()) { pace.complete } else { 0 },
+            if self.parked.is_empty() { 0 } else { pace.resume },
+        ];
+        match self.rng.weighted(&weights) {
+            Some(0) => self.issue()?,
+            Some(1) => self.deliver()?,
+            Some(2) => self.complete_some_child()?,
+            Some(_) => self.resume_some_io()?,
+            // All that is in flight waits for members that are gone; the host has other things to do.
+            None => self.depth_max += 1,
+        }
+        self.close_idle_seats()
+    }
+
+    /// Faults end: what is stalled goes on, what was pulled out is noticed.
+    pub fn heal(&mut self) -> Checked {
+        self.phase("heal");
+        self.is_healed = true;
+        self.links.heal();
+        for disk in &mut self.disks {
+            disk.health.stalled_until = 0;
+            disk.health.path_down_until = 0;
+            disk.health.bad_blocks = None;
+        }
+        while let Some(slot) = self.unseen_removals.pop() {
+            self.tell_removal(slot)?;
+        }
+        Ok(())
+    }
+
+    /// One step without faults. False when nothing is under way any more.
+    pub fn step_healed(&mut self) -> Result<bool, Violation> {
+        self.advance();
+        let busy = self.disks.iter().any(|disk| !disk.pending.is_empty());
+        let weights =
+            [u32::from(!self.links.are_empty()), u32::from(busy), u32::from(!self.parked.is_empty())];
+        match self.rng.weighted(&weights) {
+            Some(0) => self.deliver()?,
+            Some(1) => self.complete_some_child()?,
+            Some(_) => self.resume_some_io()?,
+            None => return Ok(false),
+        }
+        self.close_idle_seats()?;
+        Ok(true)
+    }
+
+    #[inline]
+    fn advance(&mut self) {
+        self.step += 1;
+        self.coverage.steps += 1;
+    }
+
+    /// The clock that the machines are given: it has no meaning but its order.
+    fn now_ms(&self) -> u64 {
+        self.step / 8
+    }
+
+    /// The Views that planners use, or will use first when they arrive.
+    pub(crate) fn views(&self) -> impl Iterator<Item = &View> {
+        let of_seats = self.seats.iter().filter_map(|seat| seat.machine.view());
+        let new_seats = self.seats.iter().filter(|seat| seat.machine.view().is_none());
+        let on_their_way = new_seats.flat_map(|seat| {
+            let messages = self.links.between(Node::Array, Node::Channel(seat.id()));
+            messages.filter_map(|message| match message {
+                Message::Channel(ToChannel::View(view)) => Some(view),
+                _ => None,
+            })
+        });
+        of_seats.chain(on_their_way).chain(self.shard_views.iter().flatten()).map(|view| &**view)
+    }
+
+    /// Members that somebody may still count on; see `find_trusted`.
+    pub(crate) fn trusted(&self) -> SlotSet {
+        self.trusted
+    }
+
+    /// Views have changed.
+    pub(crate) fn forget_trusted(&mut self) {
+        self.trusted = self.find_trusted();
+    }
+
+    fn note_level(&mut self) {
+        let spec = &self.profile.geometry;
+        let members = spec.member_blocks.len();
+        let seen = match spec.level {
+            Level::Concat => Seen::Concat,
+            Level::Raid0 => Seen::Raid0,
+            Level::Raid1 => Seen::Raid1,
+            Level::Raid10 { near } if !members.is_multiple_of(usize::from(near)) => Seen::Raid10Odd,
+            Level::Raid10 { .. } => Seen::Raid10,
+        };
+        self.coverage.saw(seen);
+        if spec.member_blocks.contains(&None) {
+            self.coverage.saw(Seen::Missing);
+        }
+    }
+}
+
+fn array_spec(profile: &Profile, geometry: &Arc<Geometry>) -> ArraySpec {
+    let members = profile.geometry.member_blocks.iter().enumerate();
+    ArraySpec {
+        geometry: Arc::clone(geometry),
+        drives: members.map(|(slot, blocks)| blocks.map(|_| format!("d{slot}"))).collect(),
+        flushes: profile.flushes,
+        on_failed: profile.on_failed,
+        limits: profile.limits,
+        shards: profile.shards,
+    }
+}
+
+/// What the coverage calls a host I/O.
+pub(crate) fn seen_op(op: Op) -> Seen {
+    match op {
+        Op::Read => Seen::Read,
+        Op::Write => Seen::Write,
+        Op::WriteZeroes => Seen::WriteZeroes,
+        Op::Unmap => Seen::Unmap,
+        Op::Flush => Seen::Flush,
+        Op::Reset => Seen::Reset,
+    }
+}
