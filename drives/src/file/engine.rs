@@ -71,6 +71,8 @@ struct State<R: Request> {
     awaits_bounce: VecDeque<u64>,
     pool: BouncePool,
     resets: Vec<(R, Rc<Lane<R>>)>,
+    /// Aborts that the kernel agreed to, with the key of what has to come back first.
+    aborts: Vec<(R, u64)>,
     finished: Vec<(R, Result<(), Failure>)>,
     reaped: Vec<Completion>,
 }
@@ -100,6 +102,7 @@ impl<R: Request> Engine<R> {
             awaits_bounce: VecDeque::new(),
             pool: BouncePool::default(),
             resets: Vec::new(),
+            aborts: Vec::new(),
             finished: Vec::new(),
             reaped: Vec::with_capacity(REAP_MAX),
         };
@@ -118,6 +121,7 @@ impl<R: Request> Engine<R> {
             return false;
         }
         let moved = state.push_ready() + state.reap();
+        state.end_aborts();
         state.end_resets();
         let mut finished = std::mem::take(&mut state.finished);
         // A completion may submit.
@@ -134,7 +138,7 @@ impl<R: Request> Engine<R> {
 
 impl<R: Request> State<R> {
     fn is_idle(&self) -> bool {
-        self.ops.len() == 0 && self.finished.is_empty() && self.resets.is_empty()
+        self.ops.len() == 0 && self.finished.is_empty() && self.resets.is_empty() && self.aborts.is_empty()
     }
 
     fn submit(&mut self, lane: &Rc<Lane<R>>, command: Command, request: R) {
@@ -310,7 +314,10 @@ impl<R: Request> State<R> {
                 self.finish(&lane, name, request, result);
             }
             Work::Sync => self.end_sync(&lane, result),
-            Work::Cancel { request, .. } => self.finished.push((request, result)),
+            Work::Cancel { request, target } => match result {
+                Ok(()) => self.aborts.push((request, target)),
+                Err(failure) => self.finished.push((request, Err(failure))),
+            },
         }
     }
 
@@ -354,6 +361,16 @@ impl<R: Request> State<R> {
             std::mem::take(&mut self.resets).into_iter().partition(|(_, lane)| lane.drive.is_quiet());
         self.resets = waiting;
         self.finished.extend(Vec::into_iter(done).map(|(request, _)| (request, Ok(()))));
+    }
+
+    /// An abort has succeeded when what it was about has ended.
+    fn end_aborts(&mut self) {
+        for at in (0..self.aborts.len()).rev() {
+            if self.ops.get_mut(self.aborts[at].1).is_none() {
+                let (request, _) = self.aborts.swap_remove(at);
+                self.finished.push((request, Ok(())));
+            }
+        }
     }
 
     /// What has not reached the kernel is taken back; for what has, the kernel is asked.

@@ -508,8 +508,13 @@ fn abort_asks_the_kernel_for_what_is_there() {
     bench.engine.poll();
     assert_eq!(read.outcome(), None);
     bench.engine.submit(&pipe, Command::Abort { target: 1 }, abort.clone());
+    let of_read = read.clone();
+    abort
+        .0
+        .then
+        .set(Some(Box::new(move || assert!(of_read.outcome().is_some(), "it ends before its abort"))));
     assert_eq!(bench.wait(&abort), Ok(()));
-    assert_eq!(bench.wait(&read), Err(Failure::ABORTED));
+    assert_eq!(read.outcome(), Some(Err(Failure::ABORTED)));
 }
 
 #[test]
