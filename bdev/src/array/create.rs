@@ -369,14 +369,14 @@ fn present_slots(drives: &[Option<Drive>]) -> SlotSet {
 }
 
 fn bdev_spec(params: &CreateParams, geometry: &Geometry, drives: &[Option<Drive>], uuid: Uuid) -> BdevSpec {
-    let alignment = drives.iter().flatten().map(Drive::required_alignment).max().unwrap_or(1);
+    // No alignment of our own: a member that needs one has SPDK align the part that it gets. Asking for it here would
+    // have SPDK cut large I/O to the size of its bounce buffers, and refuse what then does not fit them.
     BdevSpec {
         product: format!("Basalt {}", geometry.level()),
         uuid: uuid.into_bytes(),
         write_cache: drives.iter().flatten().any(Drive::flushes),
         optimal_io_boundary_blocks: u32::try_from(geometry.chunk_blocks()).unwrap_or(0),
         optimal_write_size_blocks: u32::try_from(geometry.stripe_blocks()).unwrap_or(0),
-        required_alignment_log2: alignment.next_power_of_two().trailing_zeros() as u8,
         ..BdevSpec::new(params.name.clone(), geometry.block_size(), geometry.num_blocks())
     }
 }

@@ -33,7 +33,6 @@ pub(crate) struct Drive {
     uuid: Uuid,
     block_size: u32,
     num_blocks: u64,
-    required_alignment: usize,
     flushes: bool,
     claim: Claim,
 }
@@ -45,7 +44,6 @@ impl Drive {
             uuid: Uuid::from_bytes(info.uuid),
             block_size: info.block_size,
             num_blocks: info.num_blocks,
-            required_alignment: info.required_alignment,
             flushes,
             claim,
         }
@@ -65,10 +63,6 @@ impl Drive {
 
     pub fn num_blocks(&self) -> u64 {
         self.num_blocks
-    }
-
-    pub fn required_alignment(&self) -> usize {
-        self.required_alignment
     }
 
     /// Whether it has a FLUSH that means something.
