@@ -144,7 +144,7 @@ impl Channel {
                     Plan::Unserved => {
                         self.leave(io);
                         io.phase = Phase::Entering;
-                        self.waiting_view.push(id);
+                        wait_in(&mut self.waiting_view, id);
                         return Move::Wait;
                     }
                     Plan::Complete => {
@@ -161,7 +161,7 @@ impl Channel {
                     Settle::Done(outcome) => return Move::Done(outcome),
                     Settle::Again => {}
                     Settle::Wait => {
-                        self.waiting_settled.push(id);
+                        wait_in(&mut self.waiting_settled, id);
                         return Move::Wait;
                     }
                 },
@@ -241,7 +241,7 @@ impl Channel {
     #[inline(always)]
     fn enter(&mut self, id: IoId, io: &mut HostIo) -> bool {
         if self.view.is_none() {
-            self.waiting_view.push(id);
+            wait_in(&mut self.waiting_view, id);
             return false;
         }
         io.segment_end = io.end;
@@ -253,7 +253,7 @@ impl Channel {
                     io.lease = Some(region);
                 }
                 entry => {
-                    self.waiting_lease.entry(region).or_default().push(id);
+                    wait_in(self.waiting_lease.entry(region).or_default(), id);
                     if entry == Entry::Ask {
                         self.tell_shard(region, ToShard::Acquire { channel: self.id, region });
                     }
@@ -383,6 +383,15 @@ impl Channel {
     fn tell_shard(&mut self, region: RegionId, message: ToShard) {
         let shard = self.geometry.shard_of(region, self.shards);
         self.outbox.push_back(FromChannel::Shard(shard, message));
+    }
+}
+
+/// A driver may ask about an I/O that waits already (a resource that it lacked is there again): it is named
+/// ready only once all the same.
+#[cold]
+fn wait_in(list: &mut Vec<IoId>, id: IoId) {
+    if !list.contains(&id) {
+        list.push(id);
     }
 }
 
