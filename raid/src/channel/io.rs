@@ -239,9 +239,13 @@ impl Children {
         *attempts < ATTEMPTS_MAX
     }
 
-    /// The first child that is to be sent again.
+    /// The first child that is to be sent again. A read that is on its way through the copies goes on before
+    /// others begin, or it would forget where it has been.
     #[inline]
     pub fn to_resend(&self) -> Option<u8> {
+        if let Some(index) = self.retrying.filter(|index| self.resend & (1 << index) != 0) {
+            return Some(index);
+        }
         (self.resend != 0).then(|| self.resend.trailing_zeros() as u8)
     }
 
