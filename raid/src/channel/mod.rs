@@ -360,7 +360,8 @@ impl Channel {
         self.tell_array(report);
         match class {
             FaultClass::Read => io.children.failed(index, false),
-            _ if self.geometry.is_redundant() => io.missed.insert(slot),
+            // Without redundancy too, a member that is gone may be waited for: the View that says so decides.
+            _ if self.geometry.is_redundant() || fault.kind == FaultKind::Gone => io.missed.insert(slot),
             _ => io.doomed = true,
         }
     }
