@@ -263,11 +263,12 @@ impl Array {
         if self.tolerates_losing(slot) {
             view.in_sync.remove(slot);
         }
-        let was_in_sync = self.view.usable().contains(slot);
-        let event = if was_in_sync {
-            EventKind::MemberFailed { slot, cause: FailCause::Gone }
+        let event = if self.view.usable().contains(slot) {
+            Some(EventKind::MemberFailed { slot, cause: FailCause::Gone })
+        } else if self.view.in_sync.contains(slot) {
+            None // frozen, and told so when I/O found it gone: the slot keeps its drive's name
         } else {
-            EventKind::MemberDetached { slot }
+            Some(EventKind::MemberDetached { slot })
         };
         self.propose(view, event);
         self.closing.insert(slot, self.view.epoch);
@@ -295,7 +296,7 @@ impl Array {
             return Err(Refusal::InUse { drive, state: self.member_state(slot) });
         }
         let holds_drive = self.view.attached.contains(slot);
-        self.propose(self.view_without(slot), EventKind::MemberDetached { slot });
+        self.propose(self.view_without(slot), Some(EventKind::MemberDetached { slot }));
         if holds_drive {
             self.closing.insert(slot, self.view.epoch);
         }
@@ -307,7 +308,7 @@ impl Array {
     /// let go of the array.
     pub fn stop(&mut self, now_ms: u64) {
         let view = View { on_failed: OnFailed::Error, ..View::clone(&self.view) };
-        self.propose(view, EventKind::Stopping);
+        self.propose(view, Some(EventKind::Stopping));
         self.raise_levels(now_ms);
     }
 
@@ -371,21 +372,21 @@ impl Array {
         if cause == FailCause::Gone {
             view.reachable.remove(slot);
         }
-        self.propose(view, EventKind::MemberFailed { slot, cause });
+        self.propose(view, Some(EventKind::MemberFailed { slot, cause }));
     }
 
     /// The membership stays as it is, without the member's answers.
     fn lose(&mut self, slot: Slot) {
         let mut view = View::clone(&self.view);
         view.reachable.remove(slot);
-        self.propose(view, EventKind::MemberFailed { slot, cause: FailCause::Gone });
+        self.propose(view, Some(EventKind::MemberFailed { slot, cause: FailCause::Gone }));
     }
 
-    fn propose(&mut self, mut view: View, event: EventKind) {
+    fn propose(&mut self, mut view: View, event: Option<EventKind>) {
         let before = self.state();
         view.epoch = self.view.epoch.next();
         self.view = Arc::new(view);
-        self.unsettled.push_back((self.view.epoch, event));
+        self.unsettled.extend(event.map(|event| (self.view.epoch, event)));
         let after = self.state();
         if after != before {
             self.unsettled.push_back((self.view.epoch, EventKind::StateChanged(after)));
