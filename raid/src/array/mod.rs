@@ -315,7 +315,9 @@ impl Array {
     fn drive_in(&self, slot: Slot) -> Result<String, Refusal> {
         let no_such = Refusal::NoSuchSlot(slot, self.members.len() - 1);
         let member = self.members.get(slot.index()).ok_or(no_such)?;
-        Ok(member.drive().ok_or(Refusal::Empty(slot))?.to_owned())
+        let is_leaving = |(_, event): &(Epoch, EventKind)| *event == EventKind::MemberDetached { slot };
+        let drive = member.drive().filter(|_| !self.unsettled.iter().any(is_leaving));
+        Ok(drive.ok_or(Refusal::Empty(slot))?.to_owned())
     }
 
     /// The View in which the drive of `slot` is not there; whether it is in sync is left as it is.
