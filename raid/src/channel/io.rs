@@ -122,7 +122,8 @@ pub struct HostIo {
     pub(super) children: Children,
     /// Members that a write or flush did not reach.
     pub(super) missed: SlotSet,
-    /// The number of the last report about this I/O.
+    /// The number of the first report about a member that it missed. A verdict on one of the members may come
+    /// for any of the reports since; while no member comes back, it stands for the later ones.
     pub(super) report: u64,
     /// What the host is told if the I/O fails.
     pub(super) last_fault: Option<Fault>,

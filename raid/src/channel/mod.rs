@@ -355,7 +355,9 @@ impl Channel {
             _ => FaultClass::Write,
         };
         self.reports += 1;
-        io.report = self.reports;
+        if io.missed.is_empty() {
+            io.report = self.reports;
+        }
         let report = ToArray::Report { channel: self.id, report: self.reports, slot, class, fault };
         self.tell_array(report);
         match class {
