@@ -11,7 +11,7 @@
 //! A *segment* is what is planned in one go under one View: the whole I/O, or, for a write to a redundant
 //! array, the part of it in one region, because a write needs that region's lease.
 
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::ids::{Epoch, RegionId, Slot, SlotSet};
 
 /// The most member I/Os that one host I/O has in flight.
@@ -181,6 +181,8 @@ pub(super) struct Children {
     resend: u8,
     /// Bit per index: failed for a reason that says nothing about the member.
     transient: u8,
+    /// Bit per index: failed because the drive is gone.
+    gone: u8,
     slot: [Slot; CHILDREN_MAX],
     attempts: [u8; CHILDREN_MAX],
     /// First block of the run, counted from the host I/O's first block.
@@ -226,11 +228,17 @@ impl Children {
         self.slot[usize::from(index)]
     }
 
-    /// The child came back, and is to be sent again. `transient`: to the same member is fine.
-    pub fn failed(&mut self, index: u8, transient: bool) {
+    /// The child came back, and is to be sent again.
+    pub fn failed(&mut self, index: u8, fault: Fault) {
         self.used |= 1 << index;
         self.resend |= 1 << index;
-        self.transient = self.transient & !(1 << index) | u8::from(transient) << index;
+        self.transient = self.transient & !(1 << index) | u8::from(fault.is_transient()) << index;
+        self.gone = self.gone & !(1 << index) | u8::from(fault.kind == FaultKind::Gone) << index;
+    }
+
+    /// Whether what the child was sent to last is gone.
+    pub fn is_gone(&self, index: u8) -> bool {
+        self.gone & (1 << index) != 0
     }
 
     /// Counts a transient failure; false when there were too many to believe that it will pass.

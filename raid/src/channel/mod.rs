@@ -345,7 +345,7 @@ impl Channel {
         let out_of_patience = fault.kind == FaultKind::Aborted && !io.children.may_try_again(index);
         let fault = if out_of_patience { Fault { kind: FaultKind::Path, ..fault } } else { fault };
         if fault.is_transient() {
-            io.children.failed(index, true);
+            io.children.failed(index, fault);
             return;
         }
         io.last_fault = Some(fault);
@@ -361,7 +361,7 @@ impl Channel {
         let report = ToArray::Report { channel: self.id, report: self.reports, slot, class, fault };
         self.tell_array(report);
         match class {
-            FaultClass::Read => io.children.failed(index, false),
+            FaultClass::Read => io.children.failed(index, fault),
             // Without redundancy too, a member that is gone may be waited for: the View that says so decides.
             _ if self.geometry.is_redundant() || fault.kind == FaultKind::Gone => io.missed.insert(slot),
             _ => io.doomed = true,

@@ -236,8 +236,9 @@ impl Channel {
         let lba = io.lba + offset;
         let tried = io.children.tried(index);
         let Some((slot, member_lba)) = self.choose_copy(lba, tried) else {
-            if io.last_fault.is_some_and(|fault| fault.kind != FaultKind::Gone) {
-                // Every copy was tried and answered with an error: waiting for members would not help.
+            let has_copies = self.choose_copy(lba, SlotSet::EMPTY).is_some();
+            if has_copies && !io.children.is_gone(index) {
+                // Every copy that is there was tried and answered with an error: waiting would not help.
                 io.doomed = true;
                 return Plan::Complete;
             }
