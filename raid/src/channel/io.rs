@@ -86,6 +86,8 @@ pub enum Move {
 pub(super) enum Phase {
     #[default]
     Entering,
+    /// No member served it under the View of `epoch`; it begins anew with the next one.
+    Unserved,
     Sending,
     Settling,
 }
@@ -167,7 +169,7 @@ impl HostIo {
 
     /// Whether nothing was done for it yet.
     pub(super) fn is_untouched(&self) -> bool {
-        self.phase == Phase::Entering && self.segment_start == self.lba && self.children.in_flight == 0
+        matches!(self.phase, Phase::Entering | Phase::Unserved) && self.segment_start == self.lba && self.children.in_flight == 0
     }
 }
 

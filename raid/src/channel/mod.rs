@@ -138,14 +138,17 @@ impl Channel {
                     }
                     io.phase = Phase::Sending;
                 }
+                Phase::Unserved if self.has_view_since(io.epoch) => io.phase = Phase::Entering,
+                Phase::Unserved => {
+                    wait_in(&mut self.waiting_view, id);
+                    return Move::Wait;
+                }
                 Phase::Sending => match self.plan(io, child) {
                     Plan::Send => return Move::Submit,
                     Plan::Busy => return Move::Wait,
                     Plan::Unserved => {
                         self.leave(io);
-                        io.phase = Phase::Entering;
-                        wait_in(&mut self.waiting_view, id);
-                        return Move::Wait;
+                        io.phase = Phase::Unserved;
                     }
                     Plan::Complete => {
                         self.leave(io);
@@ -235,6 +238,10 @@ impl Channel {
         }
         self.ready.extend(self.waiting_view.drain(..));
         self.ready.extend(self.waiting_settled.drain(..));
+    }
+
+    fn has_view_since(&self, epoch: Epoch) -> bool {
+        self.view.as_ref().is_some_and(|view| view.epoch > epoch)
     }
 
     /// Takes what the next segment needs. False: it waits, and is named ready later.
