@@ -243,11 +243,12 @@ impl Children {
         self.gone & (1 << index) != 0
     }
 
-    /// Counts a transient failure; false when there were too many to believe that it will pass.
+    /// Counts an abort; false when there were too many to believe that they will pass. The next copy begins
+    /// with new patience.
     pub fn may_try_again(&mut self, index: u8) -> bool {
         let attempts = &mut self.attempts[usize::from(index)];
-        *attempts = attempts.saturating_add(1);
-        *attempts < ATTEMPTS_MAX
+        *attempts = (*attempts + 1) % ATTEMPTS_MAX;
+        *attempts != 0
     }
 
     /// The first child that is to be sent again. A read that is on its way through the copies goes on before
