@@ -124,6 +124,8 @@ pub struct HostIo {
     pub(super) children: Children,
     /// Members that a write or flush did not reach.
     pub(super) missed: SlotSet,
+    /// Those of them that are gone: no verdict will come about them, but a View that says so.
+    pub(super) gone: SlotSet,
     /// The number of the first report about a member that it missed. A verdict on one of the members may come
     /// for any of the reports since; while no member comes back, it stands for the later ones.
     pub(super) report: u64,

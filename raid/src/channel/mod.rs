@@ -335,7 +335,7 @@ impl Channel {
                 }
             };
         }
-        if still_in.iter().any(|slot| self.kept[slot.index()] >= io.report) {
+        if still_in.minus(io.gone).iter().any(|slot| self.kept[slot.index()] >= io.report) {
             return Settle::Done(Err(io.fault()));
         }
         if still_in.is_empty() && self.settled >= view.epoch {
@@ -367,11 +367,16 @@ impl Channel {
         }
         let report = ToArray::Report { channel: self.id, report: self.reports, slot, class, fault };
         self.tell_array(report);
-        match class {
-            FaultClass::Read => io.children.failed(index, fault),
-            // Without redundancy too, a member that is gone may be waited for: the View that says so decides.
-            _ if self.geometry.is_redundant() || fault.kind == FaultKind::Gone => io.missed.insert(slot),
-            _ => io.doomed = true,
+        if class == FaultClass::Read {
+            io.children.failed(index, fault);
+        } else if fault.kind == FaultKind::Gone {
+            // Without redundancy too: whether the I/O fails or waits is decided under the View that says so.
+            io.missed.insert(slot);
+            io.gone.insert(slot);
+        } else if self.geometry.is_redundant() {
+            io.missed.insert(slot);
+        } else {
+            io.doomed = true;
         }
     }
 
