@@ -4,8 +4,10 @@
 //! of its own, and is ended by its process id whatever happens.
 
 pub mod child;
+pub mod daemon;
 pub mod machine;
 pub mod model;
 pub mod rpc;
+pub mod shapes;
 pub mod verdict;
 pub mod wait;

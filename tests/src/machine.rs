@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The right to keep cores busy: SPDK processes poll, and two tests on one core slow each other down. `cargo test` runs
@@ -19,10 +20,23 @@ pub fn cores(wanted: usize) -> String {
     cores.join(",")
 }
 
-/// A TCP port of 127.0.0.1 that nobody listens on.
+/// The last of `wanted` cores, or of those that there are: `1`.
+pub fn last_core(wanted: usize) -> String {
+    cores(wanted).rsplit(',').next().expect("at least one").to_owned()
+}
+
+/// A TCP port of 127.0.0.1 that nobody listens on, below those that the kernel gives to connections; another one at each
+/// call, in this process and in others.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("it is bound").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(64);
+    loop {
+        let n = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 12_000 + u16::try_from(n % 20_000).expect("it is below 20000");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// The folder of the tree.

@@ -1,5 +1,6 @@
 //! Runs of `basalt-model verify`: the property tester in a process of its own.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -28,10 +29,15 @@ pub struct Outcome {
 }
 
 impl Run {
-    /// I/O to this bdev, from `cores` cores (fewer if there are not as many).
+    /// I/O to this bdev, from the first `cores` cores (fewer if there are not as many).
     pub fn on(bdev: &str, cores: usize) -> Run {
+        Run::on_cores(bdev, &machine::cores(cores))
+    }
+
+    /// I/O to this bdev, from these cores, such as `0,1`.
+    pub fn on_cores(bdev: &str, cores: &str) -> Run {
         let mut command = Command::new(machine::model());
-        command.args(["verify", "--bdev", bdev, "--cores", &machine::cores(cores)]);
+        command.args(["verify", "--bdev", bdev, "--cores", cores]);
         if let Some(seed) = std::env::var_os("BASALT_SEED") {
             command.arg("--seed").arg(seed);
         }
@@ -65,6 +71,11 @@ impl Run {
     /// A call to make after `at` I/Os, under load.
     pub fn fault(self, at: u64, method: &str, params: Value) -> Run {
         self.option("--fault", json!({ "at": at, "method": method, "params": params }))
+    }
+
+    /// A call to make after `at` I/Os, under load, to another process.
+    pub fn fault_there(self, at: u64, socket: &Path, method: &str, params: Value) -> Run {
+        self.option("--fault", json!({ "at": at, "socket": socket, "method": method, "params": params }))
     }
 
     /// A call to make at the end.

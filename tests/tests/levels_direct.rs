@@ -1,13 +1,11 @@
 //! Every level and block size against the model, in one process, on drives in memory: also with members that fail in the
 //! middle, in each way in which a member can fail.
 
-mod shapes;
-
-use basalt_tests::machine;
 use basalt_tests::model::Run;
+use basalt_tests::shapes::{self, ARRAY, Shape};
 use basalt_tests::verdict::Verdict;
+use basalt_tests::{daemon, machine};
 use serde_json::{Value, json};
-use shapes::{ARRAY, Shape};
 
 const IOS: u64 = 12_000;
 const FAULT_AT: u64 = 4_000;
@@ -31,11 +29,8 @@ fn array(verdict: &Verdict) -> &Value {
     &verdict.answer("bdev_basalt_get_arrays")[0]
 }
 
-fn event_kinds(verdict: &Verdict) -> Vec<&str> {
-    let events = verdict.answer("bdev_basalt_get_events")["events"].as_array().expect("a list");
-    let numbers: Vec<u64> = events.iter().filter_map(|event| event["seq"].as_u64()).collect();
-    assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "numbered without gaps: {numbers:?}");
-    events.iter().filter_map(|event| event["kind"].as_str()).collect()
+fn event_kinds(verdict: &Verdict) -> Vec<String> {
+    daemon::event_kinds(verdict.answer("bdev_basalt_get_events"))
 }
 
 macro_rules! whole {
