@@ -346,7 +346,7 @@ impl Channel {
 
     #[cold]
     fn child_failed(&mut self, io: &mut HostIo, index: u8, slot: Slot, fault: Fault) {
-        if io.op == Op::Reset {
+        if io.op == Op::Reset && fault.kind != FaultKind::NoResources {
             return; // a member that can't be reset shows it in its I/O
         }
         let out_of_patience = fault.kind == FaultKind::Aborted && !io.children.may_try_again(index);
