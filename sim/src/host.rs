@@ -1,7 +1,7 @@
 //! Host I/Os in flight, and where they are kept.
 
 use raid::channel::{Child, HostIo, Op};
-use raid::{ChannelId, Epoch, FaultKind, IoId, Slot};
+use raid::{ChannelId, Epoch, FaultKind, IoId, Slot, SlotSet};
 
 use crate::oracle::{Moment, Write};
 use crate::stamp::Stamp;
@@ -34,6 +34,8 @@ pub(crate) struct Request {
     pub errors: Vec<ChildError>,
     /// The View of the last child.
     pub planned_under: Epoch,
+    /// Members that have had a child of it, and answered other than that they lack a resource.
+    pub answered: SlotSet,
 }
 
 /// A child that came back with an error.

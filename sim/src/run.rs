@@ -61,10 +61,11 @@ fn rest(world: &mut World) -> Checked {
         })?;
     }
     world.check_nothing_stuck()?;
-    world.check_changes_done()
+    world.check_changes_done()?;
+    world.check_counters()
 }
 
-/// Everything is where it must be, and can be read; leases come back; the last thread goes.
+/// Everything is where it must be, and can be read; leases come back; with the array everything ends.
 fn audit(world: &mut World) -> Checked {
     world.phase("audit");
     let view = world.array.view();
@@ -76,8 +77,10 @@ fn audit(world: &mut World) -> Checked {
     }
     rest(world)?;
     world.check_leases_back()?;
+    world.stop()?;
     world.close_all();
-    rest(world)
+    rest(world)?;
+    world.check_nothing_left()
 }
 
 fn read_everything(world: &mut World) -> Checked {

@@ -1,7 +1,9 @@
 //! Acknowledgements, reads and flushes, against the disks and the oracle.
 
-use raid::SlotSet;
+use std::sync::Arc;
+
 use raid::channel::Op;
+use raid::{SlotSet, View};
 
 use super::{Checked, Rule, ensure};
 use crate::host::Request;
@@ -58,6 +60,13 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// A reset is about to be acknowledged: every drive that is there was asked to reset, and answered.
+    pub(crate) fn check_reset(&self, request: &Request, view: Option<&Arc<View>>) -> Checked {
+        let Some(view) = view else { return Ok(()) };
+        let missing = view.attached.and(view.reachable).minus(request.answered);
+        ensure(missing.is_empty(), Rule::Resources, || format!("a reset left {missing:?} out"))
     }
 
     /// Every copy on a usable member is right, and where only one write can be there, it is there.

@@ -24,6 +24,8 @@ pub(crate) struct MembershipCheck {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Blame {
     pub read_errors: u32,
+    /// Of the read errors, those that are no aborts.
+    pub certain_read_errors: u32,
     /// Writes and flushes that failed, or were aborted until nobody believed it any more.
     pub write_errors: u32,
     pub gone: bool,
@@ -176,6 +178,7 @@ impl World {
         blame.gone |= kind == FaultKind::Gone;
         if is_read {
             blame.read_errors += 1;
+            blame.certain_read_errors += u32::from(kind != FaultKind::Aborted);
         } else {
             blame.write_errors += 1;
         }

@@ -55,6 +55,28 @@ impl World {
         Ok(())
     }
 
+    /// Read errors were counted: each that is one, and at most those that may be taken for one.
+    pub(crate) fn check_counters(&self) -> Checked {
+        for (member, blame) in self.array.members().iter().zip(&self.membership.blame) {
+            let counted = member.read_errors();
+            let right = blame.certain_read_errors..=blame.read_errors;
+            let is_right = member.drive().is_none() || right.contains(&counted);
+            ensure(is_right, Rule::Command, || {
+                format!("{:?} has {counted} read errors; right is {right:?}", member.drive())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The array was stopped: nothing waits any more.
+    pub(crate) fn check_nothing_left(&self) -> Checked {
+        let left = self.host.iter().next().map(|request| request.id.0 >> 16);
+        ensure(left.is_none(), Rule::Liveness, || format!("io {left:?} outlives the array"))?;
+        ensure(self.seats.is_empty(), Rule::Liveness, || {
+            "a Channel that has no I/O does not close".to_owned()
+        })
+    }
+
     /// All leases were revoked, and came back.
     pub(crate) fn check_leases_back(&self) -> Checked {
         for shard in &self.shards {

@@ -32,7 +32,7 @@ impl World {
             format!("{:?} goes to m{slot}, whose drive was closed", child.op)
         })?;
         if child.op == Op::Read {
-            self.check_retry(request, child, view)?;
+            self.check_retry(request, child)?;
         }
         if matches!(child.op, Op::Flush | Op::Reset) {
             return Ok(None);
@@ -72,10 +72,10 @@ impl World {
     }
 
     /// A read does not go again to a copy that has failed it. (One that waited for members begins anew.)
-    fn check_retry(&self, request: &Request, child: &Child, view: &View) -> Checked {
+    fn check_retry(&self, request: &Request, child: &Child) -> Checked {
         let same =
             |error: &crate::host::ChildError| error.child.slot == child.slot && error.child.lba == child.lba;
-        let again = view.on_failed == OnFailed::Error
+        let again = self.profile.on_failed == OnFailed::Error
             && request.errors.iter().any(|error| error.is_real() && same(error));
         ensure(!again, Rule::WrongMember, || {
             format!("a read goes to block {} of m{} again, which has failed it", child.lba, child.slot)

@@ -116,6 +116,13 @@ impl World {
         self.pump_array()
     }
 
+    /// The array goes away: nothing may wait for members any more.
+    pub(crate) fn stop(&mut self) -> Checked {
+        self.phase("stop");
+        self.array.stop(self.now_ms());
+        self.pump_array()
+    }
+
     fn some_slot(&mut self) -> Slot {
         Slot(self.rng.index(self.disks.len()) as u8)
     }

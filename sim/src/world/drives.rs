@@ -109,6 +109,9 @@ impl World {
         self.trace.note(self.step, &Happening::ChildDone { io: pending.io, child, result, torn });
         let request = self.host.get_mut(pending.io).expect("it waits for its children");
         request.live &= !(1 << child.index);
+        if result != Err(FaultKind::NoResources) {
+            request.answered.insert(child.slot);
+        }
         if let Err(kind) = result {
             request.errors.push(ChildError { child: *child, kind });
             let believed = kind == FaultKind::Aborted && request.patience_lost() > 0;

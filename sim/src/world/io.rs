@@ -68,6 +68,7 @@ impl World {
             parked: false,
             errors: Vec::new(),
             planned_under: raid::Epoch(0),
+            answered: raid::SlotSet::EMPTY,
         });
         self.coverage.host_ios += 1;
         self.coverage.saw(seen_op(op));
@@ -135,7 +136,7 @@ impl World {
             format!("io {} ends before its children", id.0 >> 16)
         })?;
         match result {
-            Ok(()) => self.succeed(&request),
+            Ok(()) => self.succeed(seat, &request),
             Err(fault) => {
                 let view = self.seats[seat].machine.view().cloned();
                 let view = view.ok_or_else(|| never_opened(channel))?;
@@ -148,13 +149,14 @@ impl World {
         }
     }
 
-    fn succeed(&mut self, request: &Request) -> Checked {
+    fn succeed(&mut self, seat: usize, request: &Request) -> Checked {
         match (request.op, request.write) {
             (Op::Read, _) => {
                 self.note_retries(request);
                 self.check_read(request)
             }
             (Op::Flush, _) => self.check_flushed(request),
+            (Op::Reset, _) => self.check_reset(request, self.seats[seat].machine.view()),
             (_, Some(write)) => {
                 if request.has_failed_children() {
                     self.coverage.saw(Seen::AckedWithMiss);
