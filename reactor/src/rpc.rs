@@ -23,6 +23,7 @@ pub(crate) fn register_all() {
     log::register();
     register_get_reactors();
     register_get_scheduler();
+    register_wait_init();
     register_kill_instance();
 }
 
@@ -60,6 +61,9 @@ rpc_method_fn!(register_get_scheduler, framework_get_scheduler, Always, |(): (),
         scheduling_core: cores::here().cores.main,
     });
 });
+
+// `spdk_top` asks first. Before the subsystems are up SPDK's server refuses it, as all methods of the run-time phase.
+rpc_method_fn!(register_wait_init, framework_wait_init, Runtime, |(): (), reply: Reply<bool>| reply.ok(&true));
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

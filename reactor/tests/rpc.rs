@@ -30,6 +30,7 @@ fn rpc() {
 async fn main(socket: PathBuf) {
     spdk::start(&[]).await;
     let server = listen(&socket).expect("it listens");
+    assert_eq!(get(&socket, "framework_wait_init").await, true);
     reactors(&socket).await;
     threads(&socket).await;
     pollers(&socket).await;

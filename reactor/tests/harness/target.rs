@@ -1,0 +1,60 @@
+//! An NVMe/TCP target with four drives, and the host's side of it, as configuration.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+const NQN: &str = "nqn.2026-11.io.basalt:idle";
+const DRIVES: [&str; 4] = ["d0", "d1", "d2", "d3"];
+
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port()
+}
+
+/// Four files in `folder` as drives.
+#[allow(dead_code, reason = "one test needs drives, another speed")]
+pub fn files(folder: &Path) -> Vec<(&'static str, Value)> {
+    DRIVES
+        .map(|drive| {
+            let file = folder.join(drive);
+            File::create(&file).and_then(|file| file.set_len(16 << 20)).expect("a file");
+            ("bdev_uring_create", json!({"name": drive, "filename": file, "block_size": 4096}))
+        })
+        .to_vec()
+}
+
+/// Four drives in memory.
+#[allow(dead_code, reason = "as above")]
+pub fn memory() -> Vec<(&'static str, Value)> {
+    let create =
+        |drive| ("bdev_malloc_create", json!({"name": drive, "num_blocks": 256, "block_size": 4096}));
+    DRIVES.map(create).to_vec()
+}
+
+/// Exports the drives on this port.
+pub fn target(port: u16) -> Vec<(&'static str, Value)> {
+    let mut calls = vec![
+        ("nvmf_create_transport", json!({"trtype": "TCP", "num_shared_buffers": 255, "buf_cache_size": 16})),
+        ("nvmf_create_subsystem", json!({"nqn": NQN, "allow_any_host": true})),
+    ];
+    for drive in DRIVES {
+        calls.push(("nvmf_subsystem_add_ns", json!({"nqn": NQN, "namespace": {"bdev_name": drive}})));
+    }
+    calls.push(("nvmf_subsystem_add_listener", json!({"nqn": NQN, "listen_address": address(port)})));
+    calls
+}
+
+/// Connects to the target on this port; its first drive is the bdev `hostn1`.
+pub fn host(port: u16) -> Vec<(&'static str, Value)> {
+    let mut host = address(port);
+    host["name"] = json!("host");
+    host["subnqn"] = json!(NQN);
+    vec![("bdev_nvme_attach_controller", host)]
+}
+
+fn address(port: u16) -> Value {
+    json!({"trtype": "TCP", "adrfam": "IPv4", "traddr": "127.0.0.1", "trsvcid": port.to_string()})
+}
