@@ -14,8 +14,8 @@
 //! order in which they were sent, whatever their class; nothing is promised between different senders.
 //!
 //! How a receiver learns that something came:
-//! - by polling [`Mailbox::drain`], as a poller does; a core that may doze gives its waker to
-//!   [`Mailbox::with_waker`] (see [`crate::wake::current`]), so that a message ends the doze;
+//! - by polling [`Mailbox::drain`], as a poller does; on a core that may doze it gives the core's waker
+//!   ([`crate::wake::current`]) to [`Mailbox::set_waker`], so that a message ends the doze;
 //! - or by awaiting [`Mailbox::recv`], on any executor.
 //!
 //! Nothing here needs SPDK or a reactor of ours.
@@ -31,7 +31,7 @@ use std::task::{Context, Poll, Waker};
 use self::credits::Credits;
 use self::doorbell::Doorbell;
 pub use self::outbox::{Flushed, Outbox};
-use crate::sync::{Arc, ArrayQueue, AtomicBool, Ordering};
+use crate::sync::{Arc, ArrayQueue, AtomicBool, OnceLock, Ordering};
 
 /// What a message may do when the mailbox runs full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,7 +99,7 @@ struct Shared<T> {
     /// Rung after each message for a receiver that awaits one.
     doorbell: Doorbell,
     /// Woken after each message, for a polling receiver whose core may doze.
-    on_message: Option<Waker>,
+    on_message: OnceLock<Waker>,
     /// Set once, by the receiver's drop.
     closed: AtomicBool,
 }
@@ -120,23 +120,20 @@ impl<T: Send> Mailbox<T> {
     /// # Panics
     /// Unless `reserve < capacity`: such a mailbox could never take a data message.
     pub fn new(capacity: usize, reserve: usize) -> Self {
-        Self::build(capacity, reserve, None)
-    }
-
-    /// As [`Mailbox::new`]; `on_message` is woken (by reference) after each message.
-    pub fn with_waker(capacity: usize, reserve: usize, on_message: Waker) -> Self {
-        Self::build(capacity, reserve, Some(on_message))
-    }
-
-    fn build(capacity: usize, reserve: usize, on_message: Option<Waker>) -> Self {
         let shared = Shared {
             queue: ArrayQueue::new(capacity),
             credits: Credits::new(capacity, reserve),
             doorbell: Doorbell::new(),
-            on_message,
+            on_message: OnceLock::new(),
             closed: AtomicBool::new(false),
         };
         Mailbox { shared: Arc::new(shared) }
+    }
+
+    /// From now on `on_message` is woken (by reference) after each message, for a receiver that polls on a core which
+    /// may doze. Of several wakers the first stays; false for the others.
+    pub fn set_waker(&self, on_message: Waker) -> bool {
+        self.shared.on_message.set(on_message).is_ok()
     }
 
     /// A new sending end.
@@ -216,7 +213,7 @@ impl<T: Send> Sender<T> {
             unreachable!("a credit stands for a free slot");
         }
         self.shared.doorbell.ring();
-        if let Some(waker) = &self.shared.on_message {
+        if let Some(waker) = self.shared.on_message.get() {
             waker.wake_by_ref();
         }
         Ok(())

@@ -169,7 +169,8 @@ impl Reactor {
             work: found,
             woken_by_kernel: self.woken == Woken::ByKernel,
             now_ticks: now,
-            deadline_ticks: self.next_deadline_ticks(),
+            // Only a round that found nothing may be followed by a nap.
+            deadline_ticks: if found == Work::None { self.next_deadline_ticks() } else { None },
         };
         self.woken = match self.idle.after_poll(round) {
             Next::Poll => Woken::Otherwise,
@@ -199,7 +200,8 @@ impl Reactor {
     }
 
     fn poll_threads(&mut self) -> Work {
-        let now = self.clock.now_ticks();
+        // The clock is read once a round: it costs as much as a small poller.
+        let now = self.round_ended_ticks;
         let mut found = Work::None;
         let mut exited = false;
         for Adopted { thread, .. } in &mut self.threads {
@@ -227,7 +229,7 @@ impl Reactor {
 
     fn poll_tasks(&mut self) -> Work {
         let Phase::Running { executor, .. } = &self.phase else { return Work::None };
-        let now = self.clock.now_ticks();
+        let now = self.round_ended_ticks;
         if !executor.has_ready() && executor.next_deadline_ticks().is_none_or(|deadline| deadline > now) {
             return Work::None;
         }

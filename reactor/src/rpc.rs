@@ -63,7 +63,8 @@ rpc_method_fn!(register_get_scheduler, framework_get_scheduler, Always, |(): (),
 });
 
 // `spdk_top` asks first. Before the subsystems are up SPDK's server refuses it, as all methods of the run-time phase.
-rpc_method_fn!(register_wait_init, framework_wait_init, Runtime, |(): (), reply: Reply<bool>| reply.ok(&true));
+rpc_method_fn!(register_wait_init, framework_wait_init, Runtime, |(): (), reply: Reply<bool>| reply
+    .ok(&true));
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

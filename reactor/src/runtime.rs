@@ -169,7 +169,8 @@ struct Seat {
 impl Seat {
     fn new() -> Self {
         let sleeper = Sleeper::new();
-        let inbox = Mailbox::with_waker(INBOX_CAPACITY, INBOX_RESERVE, sleeper.clone().into());
+        let inbox = Mailbox::new(INBOX_CAPACITY, INBOX_RESERVE);
+        inbox.set_waker(sleeper.clone().into());
         Seat { inbox, sleeper }
     }
 }

@@ -2,6 +2,5 @@
 //! same mailbox over loom's.
 
 pub(crate) use crossbeam_queue::ArrayQueue;
-pub(crate) use std::sync::Arc;
-pub(crate) use std::sync::Mutex;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+pub(crate) use std::sync::{Arc, Mutex, OnceLock};

@@ -109,7 +109,7 @@ thread_local! {
     static CURRENT: RefCell<Option<Waker>> = const { RefCell::new(None) };
 }
 
-/// The waker of the reactor that runs on this thread, for [`crate::mailbox::Mailbox::with_waker`]. `None` in an application whose
+/// The waker of the reactor that runs on this thread, for [`crate::mailbox::Mailbox::set_waker`]. `None` in an application whose
 /// threads are not run by a reactor of ours: there a mailbox is polled and needs no waker.
 pub fn current() -> Option<Waker> {
     CURRENT.with_borrow(Option::clone)

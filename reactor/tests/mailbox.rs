@@ -183,7 +183,9 @@ impl Wake for CountWakes {
 fn the_cores_waker_is_woken_by_each_message_and_the_tasks_by_the_next() {
     let core = Arc::new(CountWakes::default());
     let task = Arc::new(CountWakes::default());
-    let mut mailbox = Mailbox::with_waker(8, 0, Waker::from(core.clone()));
+    let mut mailbox = Mailbox::new(8, 0);
+    assert!(mailbox.set_waker(Waker::from(core.clone())));
+    assert!(!mailbox.set_waker(Waker::from(task.clone())), "the first stays");
     let sender = mailbox.sender();
     let waker = Waker::from(task.clone());
     let mut cx = Context::from_waker(&waker);

@@ -11,6 +11,7 @@ mod sync {
     use loom::sync::atomic::AtomicUsize as Stamp;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
     pub(crate) use loom::sync::{Arc, Mutex};
+    pub(crate) use std::sync::OnceLock;
 
     /// A bounded queue with a stamp per slot: `stamp == position` is empty, `position + 1` is filled.
     pub(crate) struct ArrayQueue<T> {
@@ -205,7 +206,8 @@ fn an_outbox_keeps_order_and_loses_nothing() {
 fn a_closing_mailbox_drops_each_message_once() {
     loom::model(|| {
         let message = loom::sync::Arc::new(());
-        let mailbox = Mailbox::with_waker(2, 0, Waker::noop().clone());
+        let mailbox = Mailbox::new(2, 0);
+        assert!(mailbox.set_waker(Waker::noop().clone()));
         let sender = mailbox.sender();
         let sent = message.clone();
         let sending = thread::spawn(move || match sender.try_send(Class::Control, sent) {

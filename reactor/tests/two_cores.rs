@@ -173,7 +173,8 @@ async fn a_polled_mailbox_wakes_its_core() {
     let mut answers = Mailbox::new(4, 0);
     let to_us = answers.sender();
     let (sender, poller) = run_on(1, move || async move {
-        let mut mailbox = Mailbox::with_waker(4, 1, wake::current().expect("a reactor runs here"));
+        let mut mailbox = Mailbox::new(4, 1);
+        mailbox.set_waker(wake::current().expect("a reactor runs here"));
         let sender = mailbox.sender();
         let poller = Poller::register("drain", 0, move || {
             let count = mailbox.drain(8, |message: u64| to_us.try_send(Class::Data, message).expect("space"));

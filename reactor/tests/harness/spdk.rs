@@ -20,13 +20,13 @@ pub async fn start(config: &[(&str, Value)]) {
     let pools = json!({"small_pool_count": 2048, "large_pool_count": 128});
     let config = config_of([("iobuf_set_options", pools)].iter().chain(config));
     outcome(|done| subsystem::load_config(&config, done)).await;
-    outcome(|done| subsystem::init(done)).await;
+    outcome(subsystem::init).await;
     outcome(|done| subsystem::load_config(&config, done)).await;
 }
 
 /// Ends every subsystem.
 pub async fn stop() {
-    outcome(|done| subsystem::fini(done)).await;
+    outcome(subsystem::fini).await;
 }
 
 fn config_of<'a>(calls: impl Iterator<Item = &'a (&'a str, Value)>) -> String {
