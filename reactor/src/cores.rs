@@ -51,7 +51,8 @@ impl Cores {
         self.inboxes.get(&core)
     }
 
-    /// Runs `ask` on a core, between two rounds of its polling. [`Gone`] if there is no such core, or it has stopped.
+    /// Runs `ask` on a core, between two rounds of its polling. [`Gone`] if there is no such core, or it has
+    /// stopped.
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
         core: u32,
@@ -140,8 +141,8 @@ pub fn cores() -> Vec<u32> {
     here().cores.numbers().collect()
 }
 
-/// Runs a future on another core (or this one) and waits for its result. `make` is called there, so that the future
-/// need not be `Send`. Dropping the wait does not stop it.
+/// Runs a future on another core (or this one) and waits for its result. `make` is called there, so that the
+/// future need not be `Send`. Dropping the wait does not stop it.
 ///
 /// [`Gone`] if there is no such core, or it stopped before the future was done.
 pub async fn run_on<T, F>(core: u32, make: impl FnOnce() -> F + Send + 'static) -> Result<T, Gone>

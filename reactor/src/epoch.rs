@@ -1,10 +1,12 @@
 //! A level that only rises, and futures that wait for it to reach a number.
 //!
-//! A waiter names the generation that it needs, never "the next change", so nothing can be missed: a level that was
-//! reached before anybody waited is still reached. There is one owner ([`Epoch`]); everybody else watches.
+//! A waiter names the generation that it needs, never "the next change", so nothing can be missed: a level
+//! that was reached before anybody waited is still reached. There is one owner ([`Epoch`]); everybody else
+//! watches.
 //!
-//! An epoch lives on one thread. For other cores the owner sends the new level through a mailbox, and each core
-//! keeps a copy of its own, which its receiver raises with [`Epoch::set`]; a late or repeated message is harmless.
+//! An epoch lives on one thread. For other cores the owner sends the new level through a mailbox, and each
+//! core keeps a copy of its own, which its receiver raises with [`Epoch::set`]; a late or repeated message is
+//! harmless.
 //!
 //! ```
 //! # use reactor::epoch::Epoch;
@@ -12,9 +14,9 @@
 //! let watch = view.watch();
 //! let installed = async move { watch.reached(1).await };
 //! assert_eq!(view.advance(), 1);
-//! # let waker = std::task::Waker::noop();
-//! # let mut installed = std::pin::pin!(installed);
-//! assert_eq!(installed.as_mut().poll(&mut std::task::Context::from_waker(waker)), std::task::Poll::Ready(Ok(1)));
+//! # use std::task::{Context, Poll, Waker};
+//! let installed = std::pin::pin!(installed);
+//! assert_eq!(installed.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(1)));
 //! ```
 
 use std::cell::{Cell, RefCell};
@@ -127,7 +129,8 @@ impl EpochWatch {
         self.level.current.get()
     }
 
-    /// Waits until the level is at least `wanted`; gives the level then. Dropping the future forgets the wait.
+    /// Waits until the level is at least `wanted`; gives the level then. Dropping the future forgets the
+    /// wait.
     pub fn reached(&self, wanted: u64) -> Reached {
         let arrival = self.level.arrivals.get();
         self.level.arrivals.set(arrival + 1);

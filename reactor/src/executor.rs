@@ -1,11 +1,12 @@
 //! Runs `!Send` futures on one core.
 //!
-//! Each reactor has one executor and polls it between its SPDK threads. A waker may be invoked from any thread: it
-//! puts the task on the owner core's queue and ends that core's doze. A poll runs at most `budget` tasks, and only
-//! those that were ready when it began, so that futures, even ones that always wake themselves, never starve I/O.
+//! Each reactor has one executor and polls it between its SPDK threads. A waker may be invoked from any
+//! thread: it puts the task on the owner core's queue and ends that core's doze. A poll runs at most `budget`
+//! tasks, and only those that were ready when it began, so that futures, even ones that always wake
+//! themselves, never starve I/O.
 //!
-//! The free functions ([`spawn_local`], [`sleep`], ..) use the executor of the calling thread, in a task as well as
-//! in an SPDK callback on that core.
+//! The free functions ([`spawn_local`], [`sleep`], ..) use the executor of the calling thread, in a task as
+//! well as in an SPDK callback on that core.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -119,8 +120,8 @@ impl Executor {
     /// Drops all tasks, wherever they wait. Those that are spawned from now on are cancelled at once.
     pub fn close(&self) {
         self.tasks.closed.set(true);
-        // A woken task is in the queue, and dropping it there drops its future. Another thread may be about to
-        // queue a task that it has just woken: that one shows up in a later round.
+        // A woken task is in the queue, and dropping it there drops its future. Another thread may be about
+        // to queue a task that it has just woken: that one shows up in a later round.
         loop {
             while let Some(task) = self.tasks.ready.queue.pop() {
                 drop(task);
@@ -142,8 +143,8 @@ impl Drop for Executor {
 }
 
 impl Spawner {
-    /// Starts `future` on this core. The [`Task`] is its result: await it, `detach` it to let it run on its own, or
-    /// drop it to cancel it. On an executor that is gone the task is cancelled at once.
+    /// Starts `future` on this core. The [`Task`] is its result: await it, `detach` it to let it run on its
+    /// own, or drop it to cancel it. On an executor that is gone the task is cancelled at once.
     pub fn spawn_local<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Task<T> {
         let id = self.tasks.spawned.get();
         self.tasks.spawned.set(id + 1);

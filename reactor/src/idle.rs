@@ -1,7 +1,7 @@
 //! When a reactor may stop polling for a moment, and for how long.
 //!
-//! Polling is what makes I/O fast, so the machine leaves a core alone while there is activity and for a while after
-//! it. Then it naps between polls, and the nap is never longer than a sixteenth of the quiet before it:
+//! Polling is what makes I/O fast, so the machine leaves a core alone while there is activity and for a while
+//! after it. Then it naps between polls, and the nap is never longer than a sixteenth of the quiet before it:
 //! whatever ends the quiet is noticed at most that much later than by pure polling.
 //!
 //! ```text
@@ -13,12 +13,12 @@
 //!            +------------+                    +-----------------------+ <-+ next step, longer nap
 //! ```
 //!
-//! Light naps are short enough for the first I/O after a pause to be answered within a millisecond. Deep ones are
-//! longer, and are ended by the kernel when a host sends something ([`crate::watch`]). A core that the kernel woke for
-//! nothing (it was another core's host) naps lightly for a while.
+//! Light naps are short enough for the first I/O after a pause to be answered within a millisecond. Deep ones
+//! are longer, and are ended by the kernel when a host sends something (`watch.rs`). A core that the
+//! kernel woke for nothing (it was another core's host) naps lightly for a while.
 //!
-//! A timed poller or timer that was due is expected work, not activity: it ends a nap on time, is run, and the core
-//! goes on dozing. (SPDK's RPC server says "busy" every 4 ms; it would keep a core awake for ever.)
+//! A timed poller or timer that was due is expected work, not activity: it ends a nap on time, is run, and
+//! the core goes on dozing. (SPDK's RPC server says "busy" every 4 ms; it would keep a core awake for ever.)
 
 /// How a core behaves when it has nothing to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -105,9 +105,9 @@ pub struct Step {
     pub depth: Depth,
 }
 
-/// Each nap is a sixteenth of the quiet that precedes it. The longest light one leaves three quarters of a millisecond
-/// of the time in which the first I/O after a pause is to be answered; the deep one is as long as the period of SPDK's
-/// RPC poller, which ends it anyway.
+/// Each nap is a sixteenth of the quiet that precedes it. The longest light one leaves three quarters of a
+/// millisecond of the time in which the first I/O after a pause is to be answered; the deep one is as long as
+/// the period of SPDK's RPC poller, which ends it anyway.
 pub const STEPS: [Step; 4] = [
     Step { quiet_us: 1_000, nap_us: 62, depth: Depth::Light },
     Step { quiet_us: 2_000, nap_us: 125, depth: Depth::Light },
@@ -136,6 +136,11 @@ impl Idle {
     pub fn new(policy: IdlePolicy, deepest: Depth, ticks_per_s: u64, now_ticks: u64) -> Self {
         let state = State::Spinning { active_ticks: now_ticks };
         Idle { policy, deepest, ticks_per_s, state, light_until_ticks: 0 }
+    }
+
+    /// From now on every nap is light: the kernel can't wake this core any more.
+    pub fn stay_light(&mut self) {
+        self.deepest = Depth::Light;
     }
 
     /// Where it is.

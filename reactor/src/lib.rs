@@ -1,7 +1,7 @@
 //! One polled reactor per core: SPDK threads, Rust futures, mailboxes and epochs.
 //!
-//! [`mailbox`], [`epoch`] and [`wake`] stand on their own and work in any application; the rest is for a process of
-//! ours, which is a [`runtime::Runtime`] that runs one main future.
+//! [`mailbox`], [`epoch`] and [`wake`] stand on their own and work in any application; the rest is for a
+//! process of ours, which is a [`runtime::Runtime`] that runs one main future.
 #![forbid(unsafe_code)]
 
 pub mod clock;

@@ -1,7 +1,7 @@
 //! Bounded typed mailboxes between cores.
 //!
-//! A mailbox has one receiver and any number of senders. It never blocks: a message that does not fit is handed
-//! back, and an [`Outbox`] keeps what was handed back, in order, until the next poll.
+//! A mailbox has one receiver and any number of senders. It never blocks: a message that does not fit is
+//! handed back, and an [`Outbox`] keeps what was handed back, in order, until the next poll.
 //!
 //! ```text
 //!            capacity
@@ -10,8 +10,8 @@
 //!   +----------------------+---------+      Control may use every slot.
 //! ```
 //!
-//! A flood of data messages therefore never keeps a protocol message out. Messages of one sender arrive in the
-//! order in which they were sent, whatever their class; nothing is promised between different senders.
+//! A flood of data messages therefore never keeps a protocol message out. Messages of one sender arrive in
+//! the order in which they were sent, whatever their class; nothing is promised between different senders.
 //!
 //! How a receiver learns that something came:
 //! - by polling [`Mailbox::drain`], as a poller does; on a core that may doze it gives the core's waker
@@ -130,8 +130,8 @@ impl<T: Send> Mailbox<T> {
         Mailbox { shared: Arc::new(shared) }
     }
 
-    /// From now on `on_message` is woken (by reference) after each message, for a receiver that polls on a core which
-    /// may doze. Of several wakers the first stays; false for the others.
+    /// From now on `on_message` is woken (by reference) after each message, for a receiver that polls on a
+    /// core which may doze. Of several wakers the first stays; false for the others.
     pub fn set_waker(&self, on_message: Waker) -> bool {
         self.shared.on_message.set(on_message).is_ok()
     }

@@ -1,6 +1,5 @@
 //! One value, from one thread to a task on another.
 
-use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -66,9 +65,10 @@ impl<T> Drop for Answer<T> {
     }
 }
 
-/// A value that comes from elsewhere; [`Gone`] if it never will. Dropping the future does not stop what it waits for.
+/// A value that comes from elsewhere; [`Gone`] if it never will. Dropping the future does not stop what it
+/// waits for.
 #[must_use = "the answer is in the future"]
-pub struct Awaited<T> {
+pub(crate) struct Awaited<T> {
     shared: Shared<T>,
 }
 
@@ -86,12 +86,6 @@ impl<T> Future for Awaited<T> {
                 Poll::Pending
             }
         }
-    }
-}
-
-impl<T> fmt::Debug for Awaited<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Awaited")
     }
 }
 

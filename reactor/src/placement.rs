@@ -1,7 +1,7 @@
 //! Which core an SPDK thread goes to, and which threads there are.
 //!
-//! A thread stays on its core for life (see [`spdk_rs::thread`]), so it is placed once: on the core, of those that it
-//! may run on, that has the fewest threads.
+//! A thread stays on its core for life (see [`spdk_rs::thread`]), so it is placed once: on the core, of those
+//! that it may run on, that has the fewest threads.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

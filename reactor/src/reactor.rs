@@ -4,10 +4,11 @@
 //!   one round:  inbox -> SPDK threads -> tasks -> nap, if nothing happened for a while
 //! ```
 //!
-//! Tasks run as if the core's own SPDK thread (`home`) polled them, so that they may use SPDK: on the main core that
-//! is the app thread.
+//! Tasks run as if the core's own SPDK thread (`home`) polled them, so that they may use SPDK: on the main
+//! core that is the app thread.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use spdk_rs::introspect::{CoreTimes, ReactorInfo, ReactorThread, core_times, os_thread_id};
 use spdk_rs::thread::{OwnedThread, PollOutcome, ThreadHandle};
@@ -24,6 +25,8 @@ use crate::watch::{Watch, Woken};
 const INBOX_BUDGET: usize = 32;
 /// Tasks that are run in one round: at a microsecond each, I/O waits no longer than that of a few requests.
 const TASK_BUDGET: usize = 16;
+/// How long a watch is believed to be complete while nothing happens.
+const REFRESH_AFTER: Duration = Duration::from_secs(1);
 
 /// The reactor of one core. It lives on that core's OS thread.
 pub(crate) struct Reactor {
@@ -38,8 +41,7 @@ pub(crate) struct Reactor {
     sleeper: Arc<Sleeper>,
     /// For deep naps, where the kernel can wake us.
     watch: Option<Watch>,
-    /// The activity after which the watch was refreshed last: what is new came with activity.
-    watch_refreshed_ticks: Option<u64>,
+    refreshed: Option<Refreshed>,
     woken: Woken,
     stats: Stats,
     round_ended_ticks: u64,
@@ -59,6 +61,13 @@ enum Phase {
     /// The tasks are gone; SPDK threads are polled until they have exited.
     Closing,
     Stopped,
+}
+
+/// When the watch was refreshed last. What is new came with activity, nearly always.
+#[derive(Clone, Copy, Debug)]
+struct Refreshed {
+    active_ticks: u64,
+    at_ticks: u64,
 }
 
 struct Adopted {
@@ -132,7 +141,7 @@ impl Reactor {
             idle: Idle::new(idle, deepest, clock.ticks_per_s(), now),
             sleeper,
             watch,
-            watch_refreshed_ticks: None,
+            refreshed: None,
             woken: Woken::Otherwise,
             stats: Stats::default(),
             round_ended_ticks: now,
@@ -251,6 +260,9 @@ impl Reactor {
     }
 
     fn nap(&mut self, ticks: u64, depth: Depth) -> Woken {
+        if depth == Depth::Deep && !self.refresh_watch() {
+            return Woken::Otherwise;
+        }
         let executor = match &self.phase {
             Phase::Running { executor, .. } => Some(executor),
             Phase::Closing | Phase::Stopped => None,
@@ -258,16 +270,7 @@ impl Reactor {
         let has_work = || !self.inbox.is_empty() || executor.is_some_and(Executor::has_ready);
         let nap = self.clock.to_duration(ticks);
         let woken = match (depth, &mut self.watch) {
-            (Depth::Deep, Some(watch)) => {
-                let active_ticks = Some(self.idle.active_ticks());
-                if self.watch_refreshed_ticks != active_ticks {
-                    self.watch_refreshed_ticks = active_ticks;
-                    if let Err(error) = watch.refresh() {
-                        tracing::warn!(%error, "not all of the kernel's queues can be watched");
-                    }
-                }
-                self.sleeper.doze_watching(watch, nap, has_work)
-            }
+            (Depth::Deep, Some(watch)) => self.sleeper.doze_watching(watch, nap, has_work),
             _ => {
                 self.sleeper.doze(nap, has_work);
                 Woken::Otherwise
@@ -280,6 +283,26 @@ impl Reactor {
         self.stats.slept_ticks += slept;
         self.stats.idle_ticks += slept;
         woken
+    }
+
+    /// False if the kernel's queues can't be watched any more.
+    fn refresh_watch(&mut self) -> bool {
+        let (active_ticks, now) = (self.idle.active_ticks(), self.round_ended_ticks);
+        let fresh = |last: Refreshed| {
+            last.active_ticks == active_ticks && now < last.at_ticks + self.clock.to_ticks(REFRESH_AFTER)
+        };
+        let Some(watch) = &self.watch else { return false };
+        if self.refreshed.is_some_and(fresh) {
+            return true;
+        }
+        self.refreshed = Some(Refreshed { active_ticks, at_ticks: now });
+        let refreshed = watch.refresh();
+        if let Err(error) = &refreshed {
+            tracing::warn!(%error, core = self.core, "naps stay light: the kernel's queues can't be watched");
+            self.watch = None;
+            self.idle.stay_light();
+        }
+        refreshed.is_ok()
     }
 
     /// Drops the tasks, as if the core's own thread did, and lets that thread exit.

@@ -1,8 +1,9 @@
-//! The JSON-RPC methods that come with SPDK's event framework, and which its clients and `spdk_top` expect, over our own
-//! reactors: same names, parameters and answers (`lib/event/app_rpc.c`, `log_rpc.c` of SPDK 26.01).
+//! The JSON-RPC methods that come with SPDK's event framework, and which its clients and `spdk_top` expect,
+//! over our own reactors: same names, parameters and answers (`lib/event/app_rpc.c`, `log_rpc.c` of SPDK
+//! 26.01).
 //!
-//! They are registered when a [`Runtime`](crate::runtime::Runtime) starts, not before `main`: this crate is also linked
-//! into applications that have the event framework and these methods with it.
+//! They are registered when a [`Runtime`](crate::runtime::Runtime) starts, not before `main`: this crate is
+//! also linked into applications that have the event framework and these methods with it.
 
 mod log;
 mod threads;
@@ -62,7 +63,8 @@ rpc_method_fn!(register_get_scheduler, framework_get_scheduler, Always, |(): (),
     });
 });
 
-// `spdk_top` asks first. Before the subsystems are up SPDK's server refuses it, as all methods of the run-time phase.
+// `spdk_top` asks first. Before the subsystems are up SPDK's server refuses it, as all methods of the
+// run-time phase.
 rpc_method_fn!(register_wait_init, framework_wait_init, Runtime, |(): (), reply: Reply<bool>| reply
     .ok(&true));
 

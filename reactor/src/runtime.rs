@@ -1,4 +1,5 @@
-//! The life of a process of ours: environment, thread library, one reactor per core, the main future, and the way back.
+//! The life of a process of ours: environment, thread library, one reactor per core, the main future, and the
+//! way back.
 //!
 //! ```text
 //!   env -> thread library -> app thread -> reactors -> the main future runs on the app thread
@@ -7,9 +8,9 @@
 //!    end                      exits last    tasks are dropped, every other SPDK thread exits
 //! ```
 //!
-//! What the main future started in SPDK (servers, subsystems, exports, arrays, drives) it ends itself before it
-//! returns, in its own order; the runtime only cleans up what belongs to no one. A thread that does not exit within
-//! the limit is named, and leaked.
+//! What the main future started in SPDK (servers, subsystems, exports, arrays, drives) it ends itself before
+//! it returns, in its own order; the runtime only cleans up what belongs to no one. A thread that does not
+//! exit within the limit is named, and leaked.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -29,14 +30,15 @@ pub use crate::cores::{cores, run_on};
 use crate::executor::Task;
 use crate::idle::IdlePolicy;
 use crate::mailbox::{Class, Flushed, Mailbox, Outbox};
-pub use crate::oneshot::{Awaited, Gone};
+pub use crate::oneshot::Gone;
 pub use crate::reactor::CoreStats;
 use crate::reactor::{Parts, Reactor};
 use crate::rpc;
 use crate::shutdown::{Signals, Wishes};
 use crate::wake::{self, Sleeper};
 
-/// Messages that fit in a core's inbox: new threads, calls. What does not fit is sent again in the next round.
+/// Messages that fit in a core's inbox: new threads, calls. What does not fit is sent again in the next
+/// round.
 const INBOX_CAPACITY: usize = 1024;
 /// Of these, for control messages alone.
 const INBOX_RESERVE: usize = 256;
@@ -86,8 +88,8 @@ pub enum RuntimeError {
 pub struct Finished<T> {
     /// What the main future returned.
     pub output: T,
-    /// SPDK threads that did not exit in time, as `name (core N)`. When there are any, SPDK is not finished, and the
-    /// process should end now.
+    /// SPDK threads that did not exit in time, as `name (core N)`. When there are any, SPDK is not finished,
+    /// and the process should end now.
     pub stuck_threads: Vec<String>,
 }
 
@@ -126,7 +128,8 @@ impl Runtime {
         self
     }
 
-    /// Runs `main` on the app thread, on the calling OS thread, and then shuts everything down. Once per process.
+    /// Runs `main` on the app thread, on the calling OS thread, and then shuts everything down. Once per
+    /// process.
     ///
     /// From the start on SIGINT and SIGTERM do nothing but what [`crate::shutdown`] tells.
     pub fn run<T: 'static>(
@@ -296,7 +299,7 @@ impl MainCore {
             threads.all_but(Some(app))
         };
         if !stuck_threads.is_empty() {
-            tracing::error!(?stuck_threads, limit = ?exit_limit, "SPDK threads did not exit; they are leaked");
+            tracing::error!(?stuck_threads, ?exit_limit, "SPDK threads did not exit; they are leaked");
         }
         Finished { output, stuck_threads }
     }

@@ -1,7 +1,7 @@
 //! The wish to end the process: SIGINT, SIGTERM, or [`request`].
 //!
-//! Wishes are counted, and the count is an epoch: who waits for the first one gets it also when it came before the
-//! wait. The signal handler only sets a flag; the main core's reactor looks at it in every round.
+//! Wishes are counted, and the count is an epoch: who waits for the first one gets it also when it came
+//! before the wait. The signal handler only sets a flag; the main core's reactor looks at it in every round.
 
 use std::io;
 use std::sync::Arc;

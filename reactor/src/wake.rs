@@ -1,7 +1,8 @@
 //! Waking a core that dozes.
 //!
-//! A reactor with nothing to do parks its thread for a moment (see [`crate::idle`]). Whoever hands it something
-//! from another thread wakes it through its [`Waker`]; while the reactor is awake that costs a fence and a load.
+//! A reactor with nothing to do parks its thread for a moment (see [`crate::idle`]). Whoever hands it
+//! something from another thread wakes it through its [`Waker`]; while the reactor is awake that costs a
+//! fence and a load.
 //!
 //! ```text
 //!   reactor                              another thread
@@ -41,8 +42,8 @@ impl Sleeper {
         Arc::default()
     }
 
-    /// Parks the calling thread until somebody wakes it, `nap` is over, or at once if `has_work` says so after the
-    /// doze was announced. It may return early.
+    /// Parks the calling thread until somebody wakes it, `nap` is over, or at once if `has_work` says so
+    /// after the doze was announced. It may return early.
     ///
     /// # Panics
     /// On another thread than the first time.
@@ -109,8 +110,9 @@ thread_local! {
     static CURRENT: RefCell<Option<Waker>> = const { RefCell::new(None) };
 }
 
-/// The waker of the reactor that runs on this thread, for [`crate::mailbox::Mailbox::set_waker`]. `None` in an application whose
-/// threads are not run by a reactor of ours: there a mailbox is polled and needs no waker.
+/// The waker of the reactor that runs on this thread, for [`crate::mailbox::Mailbox::set_waker`]. `None` in
+/// an application whose threads are not run by a reactor of ours: there a mailbox is polled and needs no
+/// waker.
 pub fn current() -> Option<Waker> {
     CURRENT.with_borrow(Option::clone)
 }

@@ -1,14 +1,14 @@
 //! Sleeping until the kernel has something for this process.
 //!
-//! Napping by the clock alone is a poor deal: short naps cost (20 us each on some virtual machines), long ones delay
-//! whoever wants something. But most of what ends a quiet time comes from the kernel, which tells the process through
-//! two kinds of queue: epoll instances, in which SPDK keeps its sockets, and io_urings. A queue can itself be waited
-//! for. So a core that has been quiet for long sleeps on all of the process's queues at once: a command of a host ends
-//! the sleep at once, and the sleep may be long.
+//! Napping by the clock alone is a poor deal: short naps cost (20 us each on some virtual machines), long
+//! ones delay whoever wants something. But most of what ends a quiet time comes from the kernel, which tells
+//! the process through two kinds of queue: epoll instances, in which SPDK keeps its sockets, and io_urings. A
+//! queue can itself be waited for. So a core that has been quiet for long sleeps on all of the process's
+//! queues at once: a command of a host ends the sleep at once, and the sleep may be long.
 //!
-//! The queues are found in `/proc/self/fd`, since SPDK does not hand them out. They are only waited for, never read,
-//! so a wrong one does no harm but to wake us. Of several cores each waits for the queues of all; what wakes a core
-//! for nothing keeps it from such sleep for a while (see [`crate::idle`]).
+//! The queues are found in `/proc/self/fd`, since SPDK does not hand them out. They are only waited for,
+//! never read, so a wrong one does no harm but to wake us. Of several cores each waits for the queues of all;
+//! what wakes a core for nothing keeps it from such sleep for a while (see [`crate::idle`]).
 
 use std::collections::BTreeSet;
 use std::io;
@@ -53,7 +53,8 @@ impl Watch {
         Ok((Watch { poll }, alarm))
     }
 
-    /// Watches the queues that were made since the last time. (Those that were closed have left by themselves.)
+    /// Watches the queues that were made since the last time. (Those that were closed have left by
+    /// themselves.)
     pub(crate) fn refresh(&self) -> io::Result<()> {
         for entry in std::fs::read_dir("/proc/self/fd")? {
             let path = entry?.path();

@@ -241,8 +241,8 @@ fn a_wake_up_from_another_thread_ends_the_doze() {
     assert!(began.elapsed() < Duration::from_secs(60));
 }
 
-/// As fast as they can, other threads wake the one task of a core that dozes whenever it has nothing ready. A lost
-/// wake-up would cost a nap of ten minutes.
+/// As fast as they can, other threads wake the one task of a core that dozes whenever it has nothing ready. A
+/// lost wake-up would cost a nap of ten minutes.
 #[test]
 fn no_wake_up_is_lost_between_poll_and_doze() {
     const WAKES: usize = 30_000;
@@ -298,8 +298,8 @@ impl Drop for Counted {
     }
 }
 
-/// Tasks that wait, that are ready, that wake each other when dropped, and that another thread keeps waking: the
-/// drop of the executor ends every one of them, on its own thread.
+/// Tasks that wait, that are ready, that wake each other when dropped, and that another thread keeps waking:
+/// the drop of the executor ends every one of them, on its own thread.
 #[test]
 fn the_end_of_the_executor_drops_every_task() {
     for _ in 0..200 {

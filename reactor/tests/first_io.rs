@@ -1,4 +1,5 @@
-//! What napping costs a host: an NVMe/TCP host in another process, on another core, reads after pauses and without.
+//! What napping costs a host: an NVMe/TCP host in another process, on another core, reads after pauses and
+//! without.
 
 mod harness;
 #[path = "harness/spdk.rs"]
@@ -126,7 +127,8 @@ impl Host {
         let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         std::thread::spawn(move || {
             let lines = stdout.lines().map_while(Result::ok);
-            // The test harness of the child may have begun the first line, and adds lines of its own at the end.
+            // The test harness of the child may have begun the first line, and adds lines of its own at the
+            // end.
             for line in lines.skip_while(|line| !line.ends_with("stream")) {
                 let line = if line.ends_with("stream") { "stream".to_owned() } else { line };
                 // The target may have heard enough; the pipe is read to its end all the same.

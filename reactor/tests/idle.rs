@@ -86,6 +86,10 @@ fn a_false_alarm_makes_naps_light_for_a_while() {
 fn a_core_that_the_kernel_can_not_wake_naps_lightly() {
     let mut idle = Idle::new(IdlePolicy::Adaptive, Depth::Light, TICKS_PER_S, 0);
     assert_eq!(round(&mut idle, Work::None, 9_000_000), light(250));
+    let mut idle = adaptive();
+    assert_eq!(round(&mut idle, Work::None, 9_000_000), deep(4_000));
+    idle.stay_light();
+    assert_eq!(round(&mut idle, Work::None, 9_004_000), light(250));
 }
 
 #[test]
@@ -97,8 +101,9 @@ fn poll_mode_never_naps() {
 }
 
 proptest! {
-    /// Against any history: no nap in the first millisecond after activity, none longer than a sixteenth of the
-    /// quiet so far, no light one longer than 250 us, no deep one soon after a false alarm, and none past a deadline.
+    /// Against any history: no nap in the first millisecond after activity, none longer than a sixteenth of
+    /// the quiet so far, no light one longer than 250 us, no deep one soon after a false alarm, and none past
+    /// a deadline.
     #[test]
     fn a_nap_never_costs_more_than_promised(
         rounds in prop::collection::vec(
@@ -129,14 +134,16 @@ proptest! {
                     prop_assert!(ticks * 16 <= now - active);
                     prop_assert!(deadline_ticks.is_none_or(|deadline| now + ticks <= deadline));
                     slept_deep = depth == Depth::Deep;
-                    let calm = alarm.is_none_or(|alarm| now - alarm >= LIGHT_AFTER_FALSE_ALARM_US * ticks_per_us);
+                    let light_ticks = LIGHT_AFTER_FALSE_ALARM_US * ticks_per_us;
+                    let calm = alarm.is_none_or(|alarm| now - alarm >= light_ticks);
                     let longest_us = if slept_deep { 4_000 } else { 250 };
                     prop_assert!((1..=longest_us * ticks_per_us).contains(&ticks));
                     prop_assert!(calm || !slept_deep);
                     now += ticks;
                 }
                 Next::Poll => {
-                    let far = deadline_ticks.is_none_or(|deadline| deadline >= now + NAP_MIN_US * ticks_per_us);
+                    let near = now + NAP_MIN_US * ticks_per_us;
+                    let far = deadline_ticks.is_none_or(|deadline| deadline >= near);
                     let quiet = now - active >= STEPS[0].quiet_us * ticks_per_us;
                     prop_assert!(!(work == Work::None && quiet && far), "an idle core does nap");
                 }

@@ -1,5 +1,6 @@
-//! What a core costs that has nothing to do but could have at any moment: an NVMe/TCP target with four drives and a
-//! host that is connected (SPDK's own initiator, in the same process, so its polling counts too), and the RPC server.
+//! What a core costs that has nothing to do but could have at any moment: an NVMe/TCP target with four drives
+//! and a host that is connected (SPDK's own initiator, in the same process, so its polling counts too), and
+//! the RPC server.
 
 mod harness;
 #[path = "harness/spdk.rs"]

@@ -1,4 +1,5 @@
-//! The RPC methods of SPDK's event framework: same fields, same kinds of values (`lib/event/app_rpc.c`, `log_rpc.c`).
+//! The RPC methods of SPDK's event framework: same fields, same kinds of values (`lib/event/app_rpc.c`,
+//! `log_rpc.c`).
 
 #[path = "harness/client.rs"]
 mod client;
@@ -189,7 +190,8 @@ async fn log(socket: &Path) {
     assert_eq!(refused["code"], -32602);
 }
 
-/// What SPDK's own libraries register stays theirs, and no name is taken twice (the server would not have started).
+/// What SPDK's own libraries register stays theirs, and no name is taken twice (the server would not have
+/// started).
 async fn others_are_there(socket: &Path) {
     let methods = call(socket, "rpc_get_methods", None).await.expect("an answer");
     for method in ["spdk_get_version", "framework_get_config", "bdev_get_bdevs", "thread_get_stats"] {

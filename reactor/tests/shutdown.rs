@@ -31,7 +31,8 @@ fn signals_end_the_process_cleanly() {
     process.end();
 }
 
-/// Waits for two signals, then wishes for the end itself. Each wait begins after the wish it waits for may have come.
+/// Waits for two signals, then wishes for the end itself. Each wait begins after the wish it waits for may
+/// have come.
 fn child() {
     let finished = harness::runtime(&[0])
         .run(async {

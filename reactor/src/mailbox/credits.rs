@@ -1,5 +1,6 @@
 //! The slots of a mailbox, counted: a credit is taken before a message is pushed and given back after it was
-//! popped, so the queue never holds more messages than there are credits out, and a push with a credit finds a slot.
+//! popped, so the queue never holds more messages than there are credits out, and a push with a credit finds
+//! a slot.
 
 use super::{Class, MailboxStats};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};

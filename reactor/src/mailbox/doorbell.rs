@@ -1,4 +1,5 @@
-//! Tells a receiver that waits that a message came. It costs a sender one fence and one load while nobody waits.
+//! Tells a receiver that waits that a message came. It costs a sender one fence and one load while nobody
+//! waits.
 //!
 //! ```text
 //!   receiver                       sender
@@ -7,8 +8,9 @@
 //!     look into the queue again        waiting == 1 ?  take the waker, wake it
 //! ```
 //!
-//! Of the two fences one comes first. If it is the receiver's, the sender sees `waiting`; if it is the sender's,
-//! the receiver's second look finds the message. So no message is left lying while the receiver sleeps.
+//! Of the two fences one comes first. If it is the receiver's, the sender sees `waiting`; if it is the
+//! sender's, the receiver's second look finds the message. So no message is left lying while the receiver
+//! sleeps.
 
 use std::sync::PoisonError;
 use std::task::Waker;

@@ -15,12 +15,12 @@ pub enum Flushed {
     Closed,
 }
 
-/// One sender's queue in front of a mailbox: messages that the mailbox refused wait here, in order, and go out at
-/// the next [`flush`](Outbox::flush), which the owner calls at every poll.
+/// One sender's queue in front of a mailbox: messages that the mailbox refused wait here, in order, and go
+/// out at the next [`flush`](Outbox::flush), which the owner calls at every poll.
 ///
-/// Order is kept whatever the class, so a control message waits behind the data messages that this sender sent
-/// before it. So that it is not held up there, everything up to the last waiting control message may use the
-/// mailbox's reserve.
+/// Order is kept whatever the class, so a control message waits behind the data messages that this sender
+/// sent before it. So that it is not held up there, everything up to the last waiting control message may use
+/// the mailbox's reserve.
 #[derive(Debug)]
 pub struct Outbox<T> {
     sender: Sender<T>,

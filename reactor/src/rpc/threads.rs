@@ -76,8 +76,8 @@ fn checked_mask(params: &CpumaskParams) -> Result<CpuSet, RpcError> {
         return Err(RpcError::errno(
             Errno::ENOTSUP,
             format!(
-                "Thread {id} ({}) runs on core {core} and stays there: a thread is placed once, when it is made. Name \
-                 a mask with core {core}",
+                "Thread {id} ({}) runs on core {core} and stays there: a thread is placed once, when it is \
+                 made. Name a mask with core {core}",
                 thread.name,
                 core = thread.core
             ),

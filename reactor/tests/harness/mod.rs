@@ -1,5 +1,5 @@
-//! A runtime without root: ordinary memory and few messages. SPDK is initialised once per process, so each test file
-//! has one test.
+//! A runtime without root: ordinary memory and few messages. SPDK is initialised once per process, so each
+//! test file has one test.
 
 use std::time::Duration;
 
