@@ -1,6 +1,6 @@
 //! The driver of `raid::Channel`: what an SPDK io_channel of an array holds.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use raid::channel::{Child, FromChannel, Move};
 use raid::msg::{ToArray, ToChannel, ToShard};
-use raid::{Channel, ChannelId, FaultKind, IoId, Slot};
+use raid::{Channel, ChannelId, FaultKind, IoId};
 use spdk_rs::Errno;
-use spdk_rs::bdev::{self, IoError, wait_for_io};
+use spdk_rs::bdev::{self, IoError};
 use spdk_rs::io_device::IoChannelRef;
 use spdk_rs::module::{self, Io, IoToken};
+use spdk_rs::poller::{Busy, Poller};
 
 use crate::device::{RaidBdev, Shared, Turn};
 use crate::port::{Post, UsedPort};
@@ -33,7 +34,9 @@ pub(crate) struct ChannelCore {
     members: RefCell<Vec<Option<bdev::Channel>>>,
     /// I/Os that wait for SPDK to have bdev_ios again, in order.
     starved: RefCell<VecDeque<IoToken>>,
-    waits_for_bdev_ios: Cell<bool>,
+    /// Tries again as long as an I/O is starved. SPDK's own queue of those who wait is not enough: it is served when
+    /// a bdev_io is given back *on this thread*, and all that are out may be given back on others.
+    retry: RefCell<Option<Poller>>,
 }
 
 impl Deref for RaidChannel {
@@ -54,7 +57,7 @@ impl RaidChannel {
             port,
             members: RefCell::new(members),
             starved: RefCell::default(),
-            waits_for_bdev_ios: Cell::new(false),
+            retry: RefCell::default(),
         });
         core.port.add_channel(id, Rc::clone(&core));
         core.send_messages();
@@ -91,9 +94,7 @@ impl ChannelCore {
                     if let Err(errno) = self.send_child(&mut io, &child)
                         && self.could_not_send(&mut io, &child, errno)
                     {
-                        io.state().turn = Turn::Starved;
-                        self.starved.borrow_mut().push_back(io.into_token());
-                        return;
+                        return self.starve(io);
                     }
                 }
                 Move::Done(result) => {
@@ -159,11 +160,7 @@ impl ChannelCore {
     fn could_not_send(self: &Rc<Self>, io: &mut Io<RaidBdev>, child: &Child, errno: Errno) -> bool {
         let fault = fault_of_errno(errno);
         self.machine.borrow_mut().child_done(&mut io.state().io, child.index, Err(fault));
-        if fault.kind != FaultKind::NoResources {
-            return false;
-        }
-        self.wait_for_bdev_ios(child.slot);
-        true
+        fault.kind == FaultKind::NoResources
     }
 
     #[inline]
@@ -182,28 +179,41 @@ impl ChannelCore {
         io.submit_child(child.index, member, part)
     }
 
-    fn wait_for_bdev_ios(self: &Rc<Self>, slot: Slot) {
-        if self.waits_for_bdev_ios.replace(true) {
-            return;
+    /// Puts `io` aside until there are bdev_ios.
+    #[cold]
+    fn starve(self: &Rc<Self>, mut io: Io<RaidBdev>) {
+        io.state().turn = Turn::Starved;
+        self.starved.borrow_mut().push_back(io.into_token());
+        let mut retry = self.retry.borrow_mut();
+        if retry.is_none() {
+            let core = Rc::clone(self);
+            *retry = Some(Poller::register("basalt_starved", 0, move || core.feed_starved()));
         }
-        let members = self.members.borrow();
-        let member = members[slot.index()].as_ref().expect("it answered ENOMEM");
-        let core = Rc::clone(self);
-        wait_for_io(member, move || {
-            core.waits_for_bdev_ios.set(false);
-            core.feed_starved();
-        });
     }
 
-    fn feed_starved(self: &Rc<Self>) {
-        let starved = std::mem::take(&mut *self.starved.borrow_mut());
-        for token in starved {
+    /// Runs starved I/Os, oldest first, until one starves again or none is left.
+    fn feed_starved(self: &Rc<Self>) -> Busy {
+        let mut fed = 0;
+        loop {
+            let Some(token) = self.starved.borrow_mut().pop_front() else { break };
+            let waiting = self.starved.borrow().len();
             // SAFETY: an I/O is in the queue once, as a token of this channel: while its turn is Starved nobody
             // else runs it, and it can't complete.
             let mut io: Io<RaidBdev> = unsafe { Io::from_token(token) };
             io.state().turn = Turn::Running;
             self.run(io);
+            let mut starved = self.starved.borrow_mut();
+            if starved.len() > waiting && starved.back() == Some(&token) {
+                starved.rotate_right(1);
+                break;
+            }
+            fed += 1;
         }
+        if self.starved.borrow().is_empty() {
+            // Ends the poller from inside, once nothing needs it.
+            drop(self.retry.borrow_mut().take());
+        }
+        if fed > 0 { Busy::Yes } else { Busy::No }
     }
 
     /// Opens channels to the members that the View says are attached.

@@ -91,6 +91,10 @@ impl Unopened {
 
     /// Opens it on the current SPDK thread.
     pub fn open(self) -> Port {
+        // On a reactor of ours, which may doze; other applications poll all the time.
+        if let Some(waker) = reactor::wake::current() {
+            self.mailbox.set_waker(waker);
+        }
         let port = Port(Rc::new(Open {
             address: self.address,
             mailbox: RefCell::new(self.mailbox),
