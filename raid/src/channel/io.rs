@@ -171,7 +171,9 @@ impl HostIo {
 
     /// Whether nothing was done for it yet.
     pub(super) fn is_untouched(&self) -> bool {
-        matches!(self.phase, Phase::Entering | Phase::Unserved) && self.segment_start == self.lba && self.children.in_flight == 0
+        matches!(self.phase, Phase::Entering | Phase::Unserved)
+            && self.segment_start == self.lba
+            && self.children.in_flight == 0
     }
 }
 

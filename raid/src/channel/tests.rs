@@ -19,7 +19,8 @@ fn mirror() -> Arc<Geometry> {
 fn view(epoch: u64, in_sync: SlotSet) -> ToChannel {
     let both = SlotSet::first(2);
     let on_failed = OnFailed::Error;
-    let view = View { epoch: Epoch(epoch), in_sync, reachable: both, attached: both, flushes: both, on_failed };
+    let view =
+        View { epoch: Epoch(epoch), in_sync, reachable: both, attached: both, flushes: both, on_failed };
     ToChannel::View(Arc::new(view))
 }
 
