@@ -29,6 +29,8 @@ pub(crate) struct Request {
     pub live: u8,
     /// Whether any child was ever submitted.
     pub touched: bool,
+    /// The machine has it wait, and must name it ready before it goes on.
+    pub asleep: bool,
     /// Waits for a resource that was short.
     pub parked: bool,
     pub errors: Vec<ChildError>,

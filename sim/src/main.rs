@@ -32,6 +32,9 @@ struct Args {
     tame: bool,
 }
 
+/// Every seed issues at least so many host I/Os.
+const HOST_IOS_MIN: u64 = 500;
+
 /// So many lines of a failing run are shown.
 const TAIL_LINES: usize = 40;
 
@@ -96,6 +99,10 @@ fn many(args: &Args) -> ExitCode {
         if outcome.violation.is_some() {
             return fail(&outcome);
         }
+        if outcome.coverage.host_ios < HOST_IOS_MIN && !args.tame {
+            println!("TOO TAME: seed {seed} issues {} host I/Os", outcome.coverage.host_ios);
+            return ExitCode::FAILURE;
+        }
         show_progress(&coverage, started);
     }
     println!("{coverage}");
@@ -105,9 +112,9 @@ fn many(args: &Args) -> ExitCode {
     judge_tameness(args, &coverage)
 }
 
-/// Each thing that can be met must be met 10 times, or once in 50 seeds when there are few.
+/// Each thing that can be met must be met 10 times, or once in 200 seeds when there are few.
 fn judge_tameness(args: &Args, coverage: &Coverage) -> ExitCode {
-    let too_rare = coverage.too_rare((coverage.seeds / 50).min(10));
+    let too_rare = coverage.too_rare((coverage.seeds / 200).min(10));
     if too_rare.is_empty() || args.tame {
         return ExitCode::SUCCESS;
     }

@@ -64,7 +64,9 @@ pub(crate) struct Pace {
 #[derive(Clone, Debug)]
 pub(crate) struct Faults {
     /// The drives that fail in earnest; the others only abort and run out of resources.
-    pub bad: SlotSet,
+    bad: SlotSet,
+    /// Per slot: when it begins to, in host I/Os. All at once in some runs, one after the other in others.
+    onset: Vec<u64>,
     pub read_media: Rate,
     pub write_media: Rate,
     pub flush_error: Rate,
@@ -100,7 +102,7 @@ impl Profile {
         let slots = layout.slots();
         Profile {
             shards: rng.between(1, 3) as u16,
-            on_failed: if rng.once_in(3) { OnFailed::Wait } else { OnFailed::Error },
+            on_failed: if rng.once_in(2) { OnFailed::Wait } else { OnFailed::Error },
             limits: ErrorLimits { read: rng.pick(&[1, 3, 20]), write: 1 },
             flushes: if rng.once_in(3) { any_of(rng, slots) } else { slots },
             channels_max: rng.between(1, 5) as usize,
@@ -145,6 +147,9 @@ fn draw_geometry(rng: &mut Rng) -> GeometrySpec {
     spec
 }
 
+/// Host I/Os of a run at least.
+pub(crate) const IOS_MIN: u32 = 500;
+
 impl Workload {
     fn draw(rng: &mut Rng, num_blocks: u64) -> Workload {
         let mut mix = [40, 40, 5, 5, 4, 1].map(|weight: u32| wild(rng, weight));
@@ -152,7 +157,7 @@ impl Workload {
         mix[1] = mix[1].max(8);
         let hot_blocks = if rng.once_in(2) { num_blocks } else { rng.between(1, num_blocks.min(64)) };
         Workload {
-            ios: rng.between(500, 1200) as u32,
+            ios: rng.between(u64::from(IOS_MIN), 1200) as u32,
             depth_max: rng.pick(&[1, 3, 8, 24, 48]),
             mix,
             fua: rng.pick(&[Rate::NEVER, Rate::once_in(8), Rate::once_in(2)]),
@@ -180,18 +185,30 @@ impl Pace {
 
 impl Faults {
     fn draw(rng: &mut Rng, layout: &Layout) -> Faults {
+        let together = rng.once_in(3).then(|| rng.below(u64::from(IOS_MIN)));
+        let onset = |_| together.unwrap_or_else(|| rng.below(u64::from(IOS_MIN)));
+        let onset = layout.slots().iter().map(onset).collect();
         Faults {
             bad: draw_bad(rng, layout),
-            read_media: often_off(rng, 4, 9),
-            write_media: often_off(rng, 5, 10),
+            onset,
+            read_media: often_off(rng, 2, 9),
+            write_media: often_off(rng, 2, 10),
             flush_error: often_off(rng, 3, 7),
-            path: often_off(rng, 6, 11),
-            other: often_off(rng, 6, 11),
-            gone: often_off(rng, 7, 11),
-            aborted: often_off(rng, 2, 8),
+            path: often_off(rng, 3, 11),
+            other: often_off(rng, 4, 11),
+            gone: often_off(rng, 3, 11),
+            aborted: often_off(rng, 1, 8),
             no_resources_at_submit: often_off(rng, 1, 7),
             no_resources_at_end: often_off(rng, 2, 7),
         }
+    }
+}
+
+impl Faults {
+    /// Whether `slot` may fail in earnest, once the host has issued so many I/Os.
+    #[inline]
+    pub fn is_bad(&self, slot: Slot, host_ios: u64) -> bool {
+        self.bad.contains(slot) && host_ios >= self.onset[slot.index()]
     }
 }
 
@@ -214,8 +231,8 @@ fn draw_bad(rng: &mut Rng, layout: &Layout) -> SlotSet {
 impl Control {
     fn draw(rng: &mut Rng) -> Control {
         Control {
-            open: often_off(rng, 5, 9),
-            close: often_off(rng, 6, 10),
+            open: often_off(rng, 3, 8),
+            close: often_off(rng, 3, 9),
             revoke: often_off(rng, 2, 8),
             fail_member: often_off(rng, 8, 12),
             remove_member: often_off(rng, 6, 10),

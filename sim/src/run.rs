@@ -8,7 +8,7 @@ use crate::coverage::Coverage;
 use crate::world::World;
 
 /// Chaos ends after this many steps per host I/O, done or not: some profiles stall nearly always.
-const CHAOS_STEPS_PER_IO: u64 = 400;
+const CHAOS_STEPS_PER_IO: u64 = 1000;
 
 /// Without faults everything must come to rest within this many steps.
 const HEAL_STEPS_MAX: u64 = 400_000;

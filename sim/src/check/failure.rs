@@ -31,6 +31,16 @@ impl World {
         Ok(())
     }
 
+    /// The host aborts `request`, and the Channel has taken it back: none of it was begun, unless it waits for
+    /// members that are gone.
+    pub(crate) fn check_aborted(&self, request: &Request) -> Checked {
+        let may_have_begun = self.profile.on_failed == OnFailed::Wait;
+        let is_untouched = request.live == 0 && (may_have_begun || !request.touched);
+        ensure(is_untouched, Rule::Completion, || {
+            format!("{:?} was taken back by an abort after it had begun", request.op)
+        })
+    }
+
     /// Some block was tried on every copy that the View offers, and failed on all of them. Where I/O is
     /// told to wait for members that are gone, these alone are no reason.
     fn why_no_read(&self, request: &Request, view: &View) -> Option<Seen> {

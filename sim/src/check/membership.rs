@@ -1,6 +1,6 @@
 //! Every View that the Array makes, every event that it tells, every answer that it gives.
 
-use raid::array::{EventKind, Receipt};
+use raid::array::{EventKind, FailCause, Receipt};
 use raid::view::ArrayState;
 use raid::{Epoch, FaultKind, Slot, SlotSet, View};
 
@@ -16,6 +16,8 @@ pub(crate) struct MembershipCheck {
     last_event_epoch: Epoch,
     /// The newest View with a change that an event must tell of.
     owed: Epoch,
+    /// The state that the last event about it told.
+    pub told_state: Option<ArrayState>,
     /// Per slot: what its drive has really done.
     pub blame: Vec<Blame>,
 }
@@ -31,6 +33,8 @@ pub(crate) struct Blame {
     pub gone: bool,
     /// The operator's order is being carried out.
     pub ordered: bool,
+    /// It was, once.
+    pub was_ordered: bool,
     /// The array was told to give the drive up.
     pub released: bool,
 }
@@ -43,6 +47,7 @@ impl MembershipCheck {
             last_event: 0,
             last_event_epoch: Epoch(0),
             owed: Epoch(1),
+            told_state: None,
             blame,
         }
     }
@@ -131,13 +136,33 @@ impl World {
             })?;
             let has_drive = event.kind.slot().is_none() || event.drive.is_some();
             ensure(has_drive, Rule::Events, || format!("event {seq} names no drive: {}", event.text))?;
-            if let EventKind::MemberDetached { slot } = event.kind {
-                let in_sync = self.array.view().in_sync.contains(slot);
-                ensure(!in_sync, Rule::Events, || format!("m{slot} is in sync, and its slot was emptied"))?;
+            ensure(self.is_true(event.kind), Rule::Events, || {
+                format!("event {seq} is not true: {}", event.text)
+            })?;
+            if let EventKind::Started(state) | EventKind::StateChanged(state) = event.kind {
+                self.membership.told_state = Some(state);
             }
             (self.membership.last_event, self.membership.last_event_epoch) = (seq, epoch);
         }
         Ok(())
+    }
+
+    fn is_true(&self, kind: EventKind) -> bool {
+        let view = self.array.view();
+        match kind {
+            EventKind::MemberDetached { slot } => !view.in_sync.contains(slot),
+            EventKind::MemberFailed { slot, cause } => {
+                let blame = &self.membership.blame[slot.index()];
+                let is_reason = match cause {
+                    FailCause::Gone => blame.gone,
+                    FailCause::WriteError(_) | FailCause::FlushError(_) => blame.write_errors > 0,
+                    FailCause::ReadErrors => blame.read_errors >= self.profile.limits.read,
+                    FailCause::Operator => blame.was_ordered,
+                };
+                is_reason && !view.usable().contains(slot)
+            }
+            EventKind::Started(_) | EventKind::Stopping | EventKind::StateChanged(_) => true,
+        }
     }
 
     /// The answer to a command that was accepted.

@@ -1,7 +1,7 @@
 //! What must be true once faults are over and nothing is under way any more.
 
 use raid::view::OnFailed;
-use raid::{RegionId, View};
+use raid::{RegionId, Slot, View};
 
 use super::{Checked, Rule, ensure};
 use crate::coverage::Seen;
@@ -46,6 +46,8 @@ impl World {
         ensure(receipt.took_effect, Rule::Liveness, || format!("View {newest} never settles: {receipt:?}"))?;
         let untold = self.membership.untold();
         ensure(untold.is_none(), Rule::Liveness, || format!("View {untold:?} is never told of in an event"))?;
+        let (told, state) = (self.membership.told_state, self.array.state());
+        ensure(told == Some(state), Rule::Events, || format!("{state:?}, but events told of {told:?}"))?;
         for slot in self.layout.slots().iter() {
             let let_go = self.membership.blame[slot.index()].released;
             ensure(self.disks[slot.index()].closed == let_go, Rule::Liveness, || {
@@ -55,10 +57,17 @@ impl World {
         Ok(())
     }
 
-    /// Read errors were counted: each that is one, and at most those that may be taken for one.
+    /// Read errors were counted: each that is one, and at most those that may be taken for one. Members with
+    /// too many are out, if they can be done without.
     pub(crate) fn check_counters(&self) -> Checked {
-        for (member, blame) in self.array.members().iter().zip(&self.membership.blame) {
+        let view = self.array.view();
+        for (slot, member) in (0..).map(Slot).zip(self.array.members()) {
+            let blame = &self.membership.blame[slot.index()];
             let counted = member.read_errors();
+            let too_many = counted >= self.profile.limits.read && view.usable().contains(slot);
+            ensure(!(too_many && self.may_lose(view, slot)), Rule::Membership, || {
+                format!("m{slot} has {counted} read errors, and is still in")
+            })?;
             let right = blame.certain_read_errors..=blame.read_errors;
             let is_right = member.drive().is_none() || right.contains(&counted);
             ensure(is_right, Rule::Command, || {

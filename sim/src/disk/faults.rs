@@ -51,13 +51,14 @@ impl Torn {
 }
 
 impl Health {
-    /// How `child` ends now: aborts and short resources can hit any drive, the rest those that are bad.
+    /// How `child` ends now: aborts and short resources can hit any drive, the rest bad ones only.
     pub fn outcome(
         &mut self,
         rng: &mut Rng,
         faults: &Faults,
         child: &Child,
         now: u64,
+        is_bad: bool,
     ) -> Result<(), FaultKind> {
         if self.gone {
             return Err(FaultKind::Gone);
@@ -74,7 +75,7 @@ impl Health {
         if child.op == Op::Read && self.hits_bad_blocks(child) {
             return Err(FaultKind::Media);
         }
-        if faults.bad.contains(child.slot) {
+        if is_bad {
             self.break_down(rng, faults, child.op)?;
         }
         if child.op.modifies() && self.hits_bad_blocks(child) {

@@ -44,9 +44,9 @@ impl World {
     }
 
     fn meddle_from_outside(&mut self) -> Checked {
-        if self.seats.len() < self.profile.channels_max
-            && (self.seats.is_empty() || self.happens(|profile| profile.control.open))
-        {
+        // A Channel that closes may still wait for members that are gone.
+        let open = self.seats.iter().filter(|seat| !seat.closing).count();
+        if open < self.profile.channels_max && (open == 0 || self.happens(|profile| profile.control.open)) {
             self.open_channel()?;
             self.coverage.saw(Seen::Opened);
         }
@@ -69,7 +69,7 @@ impl World {
             self.trace.note(self.step, &Happening::Stalled { what: "a disk", until });
             self.coverage.saw(Seen::StalledDisk);
         }
-        if self.profile.faults.bad.contains(slot) {
+        if self.profile.faults.is_bad(slot, self.host.issued()) {
             self.break_drive(slot);
         }
         if !self.unseen_removals.is_empty() && self.rng.once_in(8) {
@@ -129,7 +129,8 @@ impl World {
 
     fn fail_some_member(&mut self) -> Checked {
         let slot = self.some_slot();
-        self.membership.blame[slot.index()].ordered = true;
+        let blame = &mut self.membership.blame[slot.index()];
+        (blame.ordered, blame.was_ordered) = (true, true);
         let result = self.array.fail_member(slot, self.now_ms());
         let accepted = result.is_ok();
         self.trace.note(self.step, &Happening::Command { what: "fail", slot, accepted });

@@ -142,7 +142,9 @@ impl World {
         if let Some(doom) = pending.doom.filter(|_| !health.gone) {
             return Err(doom);
         }
-        health.outcome(&mut self.rng, &self.profile.faults, &pending.child, self.step)
+        let faults = &self.profile.faults;
+        let is_bad = faults.is_bad(pending.child.slot, self.host.issued());
+        health.outcome(&mut self.rng, faults, &pending.child, self.step, is_bad)
     }
 
     /// What the child did to the medium, now that it is known how it ended.

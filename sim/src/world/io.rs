@@ -65,6 +65,7 @@ impl World {
             buffer,
             live: 0,
             touched: false,
+            asleep: false,
             parked: false,
             errors: Vec::new(),
             planned_under: raid::Epoch(0),
@@ -92,11 +93,13 @@ impl World {
             let request = request.ok_or_else(|| unknown(id))?;
             match self.seats[seat].machine.next(id, &mut request.machine) {
                 Step::Wait => {
-                    if request.op != Op::Read && request.live == 0 && request.has_failed_children() {
+                    request.asleep = request.live == 0;
+                    if request.op != Op::Read && request.asleep && request.has_failed_children() {
                         self.coverage.saw(Seen::Withheld);
                     }
                     return Ok(());
                 }
+                _ if request.asleep => return Err(walks_in_its_sleep(id)),
                 Step::Done(result) => return self.complete(seat, id, result),
                 Step::Submit(child) => {
                     if !self.submit(seat, id, child)? {
@@ -197,7 +200,7 @@ impl World {
         self.coverage.saw(if taken_back { Seen::AbortTaken } else { Seen::AbortLate });
         if taken_back {
             let request = self.host.remove(id).expect("it was there a moment ago");
-            ensure(request.live == 0, Rule::Completion, || format!("aborted with children: {request:?}"))?;
+            self.check_aborted(&request)?;
             if let Some(write) = request.write {
                 self.oracle.fail(write, request.touched);
             }
@@ -208,6 +211,11 @@ impl World {
 
 fn unknown(id: IoId) -> Violation {
     let text = format!("io {} is not in flight, and the Channel names it", id.0 >> 16);
+    Violation { rule: Rule::Completion, text }
+}
+
+fn walks_in_its_sleep(id: IoId) -> Violation {
+    let text = format!("io {} goes on because it was asked about, and will be named ready too", id.0 >> 16);
     Violation { rule: Rule::Completion, text }
 }
 

@@ -23,6 +23,9 @@ impl World {
     /// After every event of a Channel: runs the I/Os that it names as ready, then sends its messages.
     pub(super) fn pump(&mut self, seat: usize) -> Checked {
         while let Some(id) = self.seats[seat].machine.take_ready() {
+            if let Some(request) = self.host.get_mut(id) {
+                request.asleep = false;
+            }
             self.go_on(seat, id)?;
         }
         let from = self.seats[seat].id();
@@ -211,6 +214,7 @@ impl World {
     pub(crate) fn revoke(&mut self, region: RegionId) -> Checked {
         let shard = self.geometry.shard_of(region, self.profile.shards);
         self.trace.note(self.step, &Happening::Revoked { shard: shard.0, region: region.0 });
+        self.leases.revoked(region);
         self.shards[usize::from(shard.0)].revoke(region);
         self.pump_shard(shard)
     }
