@@ -3,6 +3,7 @@
 //! Nothing here links SPDK: what is tested runs in child processes, each in a folder of its own, with sockets and ports
 //! of its own, and is ended by its process id whatever happens.
 
+pub mod bdevperf;
 pub mod child;
 pub mod daemon;
 pub mod machine;

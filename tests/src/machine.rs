@@ -67,6 +67,13 @@ pub fn daemon() -> PathBuf {
     folder.join("basalt")
 }
 
+/// The SPDK tree that everything is linked with: it has upstream's tools in it.
+pub fn spdk() -> PathBuf {
+    let told = Command::new(root().join("scripts/spdk")).output().expect("scripts/spdk");
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    PathBuf::from(String::from_utf8_lossy(&told.stdout).trim())
+}
+
 /// `target/debug` or its like: the test runs from `deps` in it.
 fn profile_folder() -> PathBuf {
     let test = std::env::current_exe().expect("the test's own program");

@@ -10,7 +10,7 @@ pub const ARRAY: &str = "data";
 const METADATA_MIB: u64 = 8;
 
 /// An array over drives `m0`, `m1`, ...
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     level: &'static str,
     layout: Option<&'static str>,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use basalt_tests::rpc::Client;
 use serde_json::Value;
-use spdk_rs::thread::ThreadHandle;
+use spdk_rs::thread::{ThreadBound, ThreadHandle};
 
 use crate::content::Content;
 use crate::host::Bdev;
@@ -52,7 +52,9 @@ pub fn verify(app: &App, socket: &Path, options: &Verify, seed: u64) -> Result<V
     let random = Crew::start(app, &shared, &cores, options.depth, seed)?;
     for (fault, reached) in milestones {
         let left = shared.deadline.saturating_duration_since(Instant::now());
-        let Ok(at) = reached.recv_timeout(left) else { die("the time is up before a fault could be made") };
+        let Ok(at) = reached.recv_timeout(left) else {
+            process::give_up("the time is up before a fault could be made")
+        };
         make(&shared, socket, &fault.call(), at);
     }
     shared.lock().end_after(options.ios);
@@ -123,16 +125,22 @@ struct Crew {
 }
 
 impl Crew {
+    /// All channels are open before the first I/O is sent: it may take the last of some resource.
     fn start(app: &App, shared: &Arc<Shared>, cores: &[u32], depth: usize, seed: u64) -> Result<Crew> {
         let (tell, done) = mpsc::channel();
-        let mut threads = Vec::new();
+        let (mut threads, mut workers) = (Vec::new(), Vec::new());
         for &core in cores {
             let thread = app.spawn(&format!("worker_{core}"), core)?;
             let (shared, tell) = (Arc::clone(shared), tell.clone());
             let seed = mix(seed ^ u64::from(core + 1));
-            let started = process::call(&thread, move || Worker::start(shared, core, depth, seed, tell))?;
-            started.map_err(|errno| anyhow!("no channel or buffers on core {core}: {errno}"))?;
+            let opened = process::call(&thread, move || {
+                Worker::open(shared, core, depth, seed, tell).map(ThreadBound::new)
+            })?;
+            workers.push(opened.map_err(|errno| anyhow!("no channel or buffers on core {core}: {errno}"))?);
             threads.push(thread);
+        }
+        for (thread, worker) in threads.iter().zip(workers) {
+            thread.send(move || worker.into_inner().begin())?;
         }
         Ok(Crew { threads, done })
     }
@@ -143,8 +151,8 @@ impl Crew {
             match self.done.recv_timeout(left) {
                 Ok(()) => {}
                 // It hangs, and so would an orderly end.
-                Err(RecvTimeoutError::Timeout) => die("I/O does not come back"),
-                Err(RecvTimeoutError::Disconnected) => die("a worker is gone"),
+                Err(RecvTimeoutError::Timeout) => process::give_up("I/O does not come back"),
+                Err(RecvTimeoutError::Disconnected) => process::give_up("a worker is gone"),
             }
         }
         // What they left on their threads ends before the bdev is closed.
@@ -153,9 +161,4 @@ impl Crew {
         }
         Ok(())
     }
-}
-
-fn die(why: &str) -> ! {
-    eprintln!("basalt-model: {why}");
-    std::process::exit(3);
 }

@@ -206,13 +206,13 @@ impl Drop for Inner {
     }
 }
 
-/// An I/O to do. `buffer` holds exactly the blocks, if the kind has data.
+/// An I/O to do. `buffer` holds exactly the blocks; kinds without data only carry it along.
 #[derive(Debug)]
 pub struct Request {
     pub op: Op,
     pub lba: u64,
     pub blocks: u64,
-    pub buffer: Option<Buffer>,
+    pub buffer: Buffer,
 }
 
 struct InFlight<F> {
@@ -231,9 +231,9 @@ impl Channel {
         F: FnOnce(Request, Result<(), Failure>) + 'static,
     {
         assert_eq!(current(), Some(self.0.thread), "a channel is used on its own thread");
-        let blocks = request.buffer.as_ref().map_or(0, |buffer| buffer.len / self.0.bdev.block_size as usize);
-        assert!(!request.op.has_data() || blocks as u64 == request.blocks, "the buffer holds the blocks");
-        let iovs = request.buffer.as_mut().map(Buffer::iovs).unwrap_or_default();
+        let blocks = request.buffer.len as u64 / u64::from(self.0.bdev.block_size);
+        assert!(!request.op.has_data() || blocks == request.blocks, "the buffer holds the blocks");
+        let iovs = if request.op.has_data() { request.buffer.iovs() } else { Vec::new() };
         // SAFETY: plain data, for which zeroes are a value.
         let wait = unsafe { std::mem::zeroed() };
         let io = InFlight { channel: Rc::clone(&self.0), request, iovs, wait, done };

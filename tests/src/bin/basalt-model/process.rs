@@ -160,14 +160,15 @@ pub fn run<R: Send + 'static>(
     let stop = cores.clone();
     let conductor = std::thread::spawn(move || {
         let result = start(&app, startup, socket).and_then(|server| {
-            let result = conduct(&app);
+            let result = conduct(&app)?;
             app.call(move || drop(server))?;
-            result
+            Ok(result)
         });
+        // In the middle of something there is no orderly end.
+        let result = result.unwrap_or_else(|error| give_up(&format!("{error:#}")));
         let ended = app.later(subsystem::fini);
         drop(app);
         stop.stop.store(true, Ordering::Release);
-        let result = result?;
         ended.context("the end of SPDK's subsystems")?;
         Ok(result)
     });
@@ -177,6 +178,12 @@ pub fn run<R: Send + 'static>(
     drop(lib);
     drop(env);
     result
+}
+
+/// Ends the process at once.
+pub fn give_up(why: &str) -> ! {
+    eprintln!("basalt-model: {why}");
+    std::process::exit(3);
 }
 
 /// The subsystems and the RPC socket.

@@ -151,18 +151,18 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Begins on the current SPDK thread; sends to `done` when it has done enough and closed its channel.
-    pub fn start(
+    /// Opens its channel, on the current SPDK thread. It sends to `done` when it has done enough and closed it.
+    pub fn open(
         shared: Arc<Shared>,
         core: u32,
         depth: usize,
         seed: u64,
         done: Sender<()>,
-    ) -> Result<(), spdk_rs::Errno> {
+    ) -> Result<Rc<Worker>, spdk_rs::Errno> {
         let bytes = (shared.shape.max_blocks * u64::from(shared.shape.block_size)) as usize;
         let room = bytes + (PIECES_MAX + 1) * GAP_MAX;
         let buffers: Result<Vec<Buffer>, _> = (0..depth).map(|_| Buffer::new(room)).collect();
-        let worker = Rc::new(Worker {
+        Ok(Rc::new(Worker {
             channel: RefCell::new(Some(shared.bdev.channel()?)),
             core,
             rng: RefCell::new(Rng::new(seed)),
@@ -171,9 +171,12 @@ impl Worker {
             in_flight: Cell::new(0),
             done,
             shared,
-        });
-        worker.fill_queue();
-        Ok(())
+        }))
+    }
+
+    /// Begins.
+    pub fn begin(self: &Rc<Self>) {
+        self.fill_queue();
     }
 
     /// Sends what can be sent; closes when nothing is in flight and nothing is left.
@@ -206,13 +209,10 @@ impl Worker {
 
     fn submit(self: &Rc<Self>, planned: Planned, ticket: Ticket, effect: Effect, mut buffer: Buffer) {
         let Planned { op, lba, blocks } = planned;
-        let request = if op.has_data() {
+        if op.has_data() {
             self.arrange(&mut buffer, planned, effect);
-            Request { op, lba, blocks, buffer: Some(buffer) }
-        } else {
-            self.idle.borrow_mut().push(buffer);
-            Request { op, lba, blocks, buffer: None }
-        };
+        }
+        let request = Request { op, lba, blocks, buffer };
         self.in_flight.set(self.in_flight.get() + 1);
         let worker = Rc::clone(self);
         let channel = self.channel.borrow();
@@ -252,27 +252,20 @@ impl Worker {
             let what = || format!("#{n} {} of {blocks} blocks at {lba} on core {}", op.name(), self.core);
             match (&result, op) {
                 (Err(failure), _) => state.verdict.failure(|| format!("{}: {failure}", what())),
-                (Ok(()), Op::Read) => self.verify(state, lba..lba + blocks, buffer.as_ref(), &what),
+                (Ok(()), Op::Read) => self.verify(state, lba..lba + blocks, &buffer, &what),
                 (Ok(()), _) => {}
             }
-            if buffer.as_ref().is_some_and(|buffer| !buffer.gaps_are_whole()) {
+            if op.has_data() && !buffer.gaps_are_whole() {
                 state.verdict.mismatch(|| format!("{}: bytes outside of its buffer were written", what()));
             }
             state.model.end(ticket, result.is_ok());
             state.tell_milestones();
         }
-        self.idle.borrow_mut().extend(buffer);
+        self.idle.borrow_mut().push(buffer);
         self.fill_queue();
     }
 
-    fn verify(
-        &self,
-        state: &mut State,
-        lbas: Range<u64>,
-        buffer: Option<&Buffer>,
-        what: &dyn Fn() -> String,
-    ) {
-        let buffer = buffer.expect("a read has one");
+    fn verify(&self, state: &mut State, lbas: Range<u64>, buffer: &Buffer, what: &dyn Fn() -> String) {
         let content = &self.shared.content;
         let bytes = self.bytes(lbas.end - lbas.start);
         let mut scratch = self.scratch.borrow_mut();
