@@ -34,8 +34,9 @@ pub(crate) struct ChannelCore {
     members: RefCell<Vec<Option<bdev::Channel>>>,
     /// I/Os that wait for SPDK to have bdev_ios again, in order.
     starved: RefCell<VecDeque<IoToken>>,
-    /// Tries again as long as an I/O is starved. SPDK's own queue of those who wait is not enough: it is served when
-    /// a bdev_io is given back *on this thread*, and all that are out may be given back on others.
+    /// Tries again as long as an I/O is starved. SPDK's own queue of those who wait is not enough: it is
+    /// served when a bdev_io is given back *on this thread*, and all that are out may be given back on
+    /// others.
     retry: RefCell<Option<Poller>>,
 }
 
@@ -126,8 +127,8 @@ impl ChannelCore {
     /// Takes another I/O back if it has not begun; one that has runs to its end.
     pub fn abort(self: &Rc<Self>, io: Io<RaidBdev>) {
         let Some(target) = io.abort_target() else { return io.complete(Err(IoError::OTHER)) };
-        // SAFETY: SPDK names an I/O of this channel that is not complete; `abort_target` gives its token only if
-        // it was submitted to us, and every I/O of ours is parked whenever SPDK can call us.
+        // SAFETY: SPDK names an I/O of this channel that is not complete; `abort_target` gives its token only
+        // if it was submitted to us, and every I/O of ours is parked whenever SPDK can call us.
         let mut target: Io<RaidBdev> = unsafe { Io::from_token(target) };
         let id = IoId(target.token().raw());
         let taken_back = self.machine.borrow_mut().abort(id, &target.state().io);
@@ -197,8 +198,8 @@ impl ChannelCore {
         loop {
             let Some(token) = self.starved.borrow_mut().pop_front() else { break };
             let waiting = self.starved.borrow().len();
-            // SAFETY: an I/O is in the queue once, as a token of this channel: while its turn is Starved nobody
-            // else runs it, and it can't complete.
+            // SAFETY: an I/O is in the queue once, as a token of this channel: while its turn is Starved
+            // nobody else runs it, and it can't complete.
             let mut io: Io<RaidBdev> = unsafe { Io::from_token(token) };
             io.state().turn = Turn::Running;
             self.run(io);

@@ -14,8 +14,8 @@ use crate::port::{Address, ArrayId, ShardAddresses};
 use crate::translate::op_of;
 use crate::{array, module};
 
-/// What all threads that use an array share. Nothing in it changes but the drives that are open, and those only
-/// when a View says so; the hot path touches none of it.
+/// What all threads that use an array share. Nothing in it changes but the drives that are open, and those
+/// only when a View says so; the hot path touches none of it.
 pub(crate) struct Shared {
     pub id: ArrayId,
     pub geometry: Arc<Geometry>,

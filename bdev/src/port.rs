@@ -1,8 +1,8 @@
 //! Ports: how machines on different SPDK threads reach one another.
 //!
-//! Each thread that has a machine of ours has one port: a bounded mailbox that a poller empties. What does not
-//! fit into another port's mailbox waits in order on the sender's side, so that nothing blocks and nothing is
-//! lost; between two ports posts arrive in the order in which they were sent.
+//! Each thread that has a machine of ours has one port: a bounded mailbox that a poller empties. What does
+//! not fit into another port's mailbox waits in order on the sender's side, so that nothing blocks and
+//! nothing is lost; between two ports posts arrive in the order in which they were sent.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

@@ -55,8 +55,8 @@ pub(crate) fn fault_of_errno(errno: Errno) -> Fault {
     })
 }
 
-/// What the host is told: a media error as it is; that a path to a member is broken is no affair of a host, whose
-/// own path to us is fine.
+/// What the host is told: a media error as it is; that a path to a member is broken is no affair of a host,
+/// whose own path to us is fine.
 #[cold]
 pub(crate) fn error_of(fault: Fault) -> IoError {
     match (fault.kind, fault.sct, fault.sc) {

@@ -46,7 +46,7 @@ fn the_first_io_after_a_pause_is_answered_within_a_millisecond() {
 
 async fn target(host_core: usize) {
     let port = target::free_port();
-    spdk::start(&[target::memory(), target::target(port)].concat()).await;
+    spdk::start(&[target::drives(None), target::target(port)].concat()).await;
     let mut said = Mailbox::new(16, 0);
     let _host = Host::start(port, host_core, said.sender());
     let mut next = async || timeout(PATIENCE, said.recv()).await.expect("the host goes on");

@@ -29,7 +29,7 @@ fn an_idle_core_costs_little() {
 async fn main(folder: PathBuf) -> f64 {
     let server = listen(&folder.join("rpc.sock")).expect("it listens");
     let port = target::free_port();
-    let config = [target::files(&folder), target::target(port), target::host(port)].concat();
+    let config = [target::drives(Some(&folder)), target::target(port), target::host(port)].concat();
     spdk::start(&config).await;
     // Connecting is activity; then the core calms down.
     sleep(Duration::from_millis(500)).await;

@@ -55,7 +55,8 @@ impl fmt::Display for Calls {
     }
 }
 
-/// Runs it on the bdev `data` that `calls` make, on `cores` cores, each of which sends I/O; `arguments` are bdevperf's own.
+/// Runs it on the bdev `data` that `calls` make, on `cores` cores, each of which sends I/O; `arguments` are
+/// bdevperf's own.
 ///
 /// # Panics
 /// If it fails, or says something else than expected.

@@ -92,7 +92,8 @@ impl Place {
     pub fn model(&self, nsid: usize, cores: &str) -> Run {
         let bdev = format!("host0n{nsid}");
         let run = Run::on_cores(&bdev, cores).setup("bdev_nvme_attach_controller", self.attach_params());
-        // The initiator splits at chunks, and refuses I/O that becomes more requests than its queue has (512).
+        // The initiator splits at chunks, and refuses I/O that becomes more requests than its queue has
+        // (512).
         run.option("--max-kib", 1024)
     }
 

@@ -1,7 +1,7 @@
 //! What the end-to-end tests share: child processes, the daemon, its JSON-RPC, waiting with a deadline.
 //!
-//! Nothing here links SPDK: what is tested runs in child processes, each in a folder of its own, with sockets and ports
-//! of its own, and is ended by its process id whatever happens.
+//! Nothing here links SPDK: what is tested runs in child processes, each in a folder of its own, with sockets
+//! and ports of its own, and is ended by its process id whatever happens.
 
 pub mod bdevperf;
 pub mod child;

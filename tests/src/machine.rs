@@ -6,8 +6,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The right to keep cores busy: SPDK processes poll, and two tests on one core slow each other down. `cargo test` runs
-/// the tests of one file side by side; for nextest there is a test group in `.config/nextest.toml`.
+/// The right to keep cores busy: SPDK processes poll, and two tests on one core slow each other down. `cargo
+/// test` runs the tests of one file side by side; for nextest there is a test group in
+/// `.config/nextest.toml`.
 pub fn alone() -> MutexGuard<'static, ()> {
     static CORES: Mutex<()> = Mutex::new(());
     CORES.lock().unwrap_or_else(PoisonError::into_inner)
@@ -25,8 +26,8 @@ pub fn last_core(wanted: usize) -> String {
     cores(wanted).rsplit(',').next().expect("at least one").to_owned()
 }
 
-/// A TCP port of 127.0.0.1 that nobody listens on, below those that the kernel gives to connections; another one at each
-/// call, in this process and in others.
+/// A TCP port of 127.0.0.1 that nobody listens on, below those that the kernel gives to connections; another
+/// one at each call, in this process and in others.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let first = std::process::id().wrapping_mul(64);

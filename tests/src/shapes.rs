@@ -128,7 +128,8 @@ impl Shape {
         self.drive(n, faulty)
     }
 
-    /// The array as YAML, named `name`, on sparse files `NAME_0`, `NAME_1`, ...: its drives, and itself with what is below.
+    /// The array as YAML, named `name`, on sparse files `NAME_0`, `NAME_1`, ...: its drives, and itself with
+    /// what is below.
     pub fn yaml(&self, name: &str, block_size: u32) -> (String, String) {
         let drive = |n: usize| format!("{name}_{n}");
         let mut drives = String::new();

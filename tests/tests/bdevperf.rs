@@ -1,5 +1,5 @@
-//! Upstream's bdevperf, a tool that nobody here wrote, verifies our arrays: on one core and on two, in an application that
-//! has no reactor of ours.
+//! Upstream's bdevperf, a tool that nobody here wrote, verifies our arrays: on one core and on two, in an
+//! application that has no reactor of ours.
 
 use basalt_tests::bdevperf::{self, Calls, Job};
 use basalt_tests::machine;

@@ -1,5 +1,7 @@
-//! I/O on one core, and what owns its region on the other: the Array is on the app thread's core, zones alternate between
-//! the Shards of both. Debug builds check that each object is touched on its own thread only.
+//! I/O on one core, and what owns its region on the other: the Array is on the app thread's core, zones
+//! alternate between the Shards of both. Debug builds check that each object is touched on its own thread
+//! only: without those checks this would test little, so it is there in debug builds only.
+#![cfg(debug_assertions)]
 
 use basalt_tests::machine;
 use basalt_tests::shapes::{self, ARRAY, Shape};
@@ -11,7 +13,6 @@ const FAULT_AT: u64 = 4_000;
 
 /// From the core that is not the app thread's, and from no other.
 fn from_the_second_core(shape: &Shape, fault: Option<(&str, serde_json::Value)>) -> Verdict {
-    assert!(cfg!(debug_assertions), "this test is about what debug builds check");
     let _alone = machine::alone();
     assert_eq!(machine::cores(2), "0,1", "this test needs two cores");
     let mut run = shape.run(512, 2, &[]).option("--ios", IOS).option("--idle-cores", 0);

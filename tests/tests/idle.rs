@@ -24,7 +24,8 @@ fn seconds() -> u64 {
     std::env::var("BASALT_IDLE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
 }
 
-/// A host that is connected, waits, reads one block, and so on; then it reads for `busy_ms`, one block at a time.
+/// A host that is connected, waits, reads one block, and so on; then it reads for `busy_ms`, one block at a
+/// time.
 fn host(place: &Place, pauses: u64, pause_ms: u64, busy_ms: u64) -> Child {
     let setup = json!({ "method": "bdev_nvme_attach_controller", "params": place.attach_params() });
     let mut command = Command::new(machine::model());
@@ -41,8 +42,8 @@ fn measured(host: Child) -> Value {
     serde_json::from_str(&ended.stdout).expect("a report")
 }
 
-/// Four drives, a listener and a connected host, from the moment it is connected to its end: it waits, and reads a
-/// little at last.
+/// Four drives, a listener and a connected host, from the moment it is connected to its end: it waits, and
+/// reads a little at last.
 #[test]
 fn an_idle_target_uses_less_than_five_percent_of_a_core() {
     let _alone = machine::alone();
@@ -68,8 +69,8 @@ fn an_idle_target_uses_less_than_five_percent_of_a_core() {
     daemon.stop_well();
 }
 
-/// In the median of several pauses: this machine may be busy with something else at any one of them. Depth 1 under
-/// load is printed for both policies; to compare them takes a quiet machine.
+/// In the median of several pauses: this machine may be busy with something else at any one of them. Depth 1
+/// under load is printed for both policies; to compare them takes a quiet machine.
 #[test]
 fn the_first_io_after_a_pause_is_answered_within_a_millisecond() {
     let _alone = machine::alone();

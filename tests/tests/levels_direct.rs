@@ -1,5 +1,5 @@
-//! Every level and block size against the model, in one process, on drives in memory: also with members that fail in the
-//! middle, in each way in which a member can fail.
+//! Every level and block size against the model, in one process, on drives in memory: also with members that
+//! fail in the middle, in each way in which a member can fail.
 
 use basalt_tests::model::Run;
 use basalt_tests::shapes::{self, ARRAY, Shape};

@@ -1,5 +1,5 @@
-//! Every level and block size against the model over NVMe/TCP: a daemon on file drives, SPDK's initiator in another
-//! process; also with members that fail in the middle, in each way in which a member can fail.
+//! Every level and block size against the model over NVMe/TCP: a daemon on file drives, SPDK's initiator in
+//! another process; also with members that fail in the middle, in each way in which a member can fail.
 
 use basalt_tests::daemon::{Daemon, Place};
 use basalt_tests::machine;
@@ -80,7 +80,8 @@ enum Way {
     ReadErrors,
 }
 
-/// An array of each redundant level, made by hand on a running daemon, so that a drive can be wrapped to fail.
+/// An array of each redundant level, made by hand on a running daemon, so that a drive can be wrapped to
+/// fail.
 fn member_fails(way: Way) {
     let _alone = machine::alone();
     let place = Place::new();

@@ -1,4 +1,5 @@
-//! Resets and aborts under I/O: upstream's bdevperf resets the array, upstream's `abort` aborts commands over NVMe/TCP.
+//! Resets and aborts under I/O: upstream's bdevperf resets the array, upstream's `abort` aborts commands over
+//! NVMe/TCP.
 
 use std::process::Command;
 use std::time::Duration;
@@ -42,7 +43,8 @@ struct Aborted {
 }
 
 impl Aborted {
-    /// `NS: ... I/O completed: 175928, failed: 6`, `CTRLR: ... abort submitted 54953, failed to submit 120981`,
+    /// `NS: ... I/O completed: 175928, failed: 6`, `CTRLR: ... abort submitted 54953, failed to submit
+    /// 120981`,
     /// `success 4069, unsuccessful 50884, failed 0`.
     fn from_output(output: &str) -> Aborted {
         let number = |line_with: &str, after: &str| -> u64 {

@@ -1,4 +1,5 @@
-//! SPDK's own RPC client (`spdk` on PyPI) against the daemon: it finds what it finds in an application of SPDK's.
+//! SPDK's own RPC client (`spdk` on PyPI) against the daemon: it finds what it finds in an application of
+//! SPDK's.
 
 use std::process::Command;
 use std::time::Duration;

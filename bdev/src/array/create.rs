@@ -369,8 +369,9 @@ fn present_slots(drives: &[Option<Drive>]) -> SlotSet {
 }
 
 fn bdev_spec(params: &CreateParams, geometry: &Geometry, drives: &[Option<Drive>], uuid: Uuid) -> BdevSpec {
-    // No alignment of our own: a member that needs one has SPDK align the part that it gets. Asking for it here would
-    // have SPDK cut large I/O to the size of its bounce buffers, and refuse what then does not fit them.
+    // No alignment of our own: a member that needs one has SPDK align the part that it gets. Asking for it
+    // here would have SPDK cut large I/O to the size of its bounce buffers, and refuse what then does not fit
+    // them.
     BdevSpec {
         product: format!("Basalt {}", geometry.level()),
         uuid: uuid.into_bytes(),

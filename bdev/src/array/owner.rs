@@ -144,8 +144,8 @@ impl Owner {
         }
     }
 
-    /// What would make the array anew as it is. A slot whose member is not in sync is left empty: nothing on the
-    /// drives says yet that its data is old.
+    /// What would make the array anew as it is. A slot whose member is not in sync is left empty: nothing on
+    /// the drives says yet that its data is old.
     pub fn recipe(&self) -> CreateParams {
         let machine = self.machine.borrow();
         let mut params = self.about.params.clone();
@@ -187,7 +187,8 @@ impl Owner {
         self.carry_out_orders();
     }
 
-    /// Unregisters the bdev; false if that was begun before. [`super::forget`] follows when nobody uses it any more.
+    /// Unregisters the bdev; false if that was begun before. [`super::forget`] follows when nobody uses it
+    /// any more.
     pub fn unregister(&self, done: impl FnOnce(Result<(), Errno>) + 'static) -> bool {
         let Some(bdev) = self.bdev.borrow_mut().take() else { return false };
         self.stop();

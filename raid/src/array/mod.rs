@@ -304,8 +304,8 @@ impl Array {
         Ok(self.receipt(self.view.epoch))
     }
 
-    /// The array is going away: I/O that waits for members (`on_failed: wait`) fails from now on, so that hosts can
-    /// let go of the array.
+    /// The array is going away: I/O that waits for members (`on_failed: wait`) fails from now on, so that
+    /// hosts can let go of the array.
     pub fn stop(&mut self, now_ms: u64) {
         let view = View { on_failed: OnFailed::Error, ..View::clone(&self.view) };
         self.propose(view, Some(EventKind::Stopping));

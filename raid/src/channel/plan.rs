@@ -23,8 +23,8 @@ enum NoChild {
 }
 
 impl Channel {
-    /// The next child of the segment, into `child`: handed out in place, because copies of it through layers of
-    /// return values are what showed in profiles.
+    /// The next child of the segment, into `child`: handed out in place, because copies of it through layers
+    /// of return values are what showed in profiles.
     #[inline(always)]
     pub(super) fn plan(&mut self, io: &mut HostIo, child: &mut Child) -> Plan {
         if io.doomed || !self.has_more(io) {
@@ -128,7 +128,8 @@ impl Channel {
         Err(NoChild::Exhausted)
     }
 
-    /// Whether a write to the run at `lba` can be acknowledged: it has in-sync copies, and all of them answer.
+    /// Whether a write to the run at `lba` can be acknowledged: it has in-sync copies, and all of them
+    /// answer.
     #[inline(always)]
     fn is_writable(&self, lba: u64) -> bool {
         let view = self.view.as_ref().expect("entered under one");

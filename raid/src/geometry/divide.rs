@@ -2,7 +2,8 @@
 
 /// Divides by a fixed `divisor` of 1 to 1024.
 ///
-/// With `m = floor(2^64 / d) + 1`, `m * d = 2^64 + e` where `0 <= e <= d` (`m` is exact for powers of two), so
+/// With `m = floor(2^64 / d) + 1`, `m * d = 2^64 + e` where `0 <= e <= d` (`m` is exact for powers of two),
+/// so
 /// `x * m / 2^64 = x / d + x * e / (d * 2^64)`. The error term is below `1 / d` as long as `x * e < 2^64`,
 /// and then it can't carry `floor` past the true quotient: exact for every `x < 2^54`.
 /// (Granlund and Montgomery, "Division by Invariant Integers using Multiplication", PLDI 1994.)

@@ -134,8 +134,8 @@ fn impossible_shapes_are_refused_with_what_would_be_right() {
     assert!("raid5".parse::<Level>().unwrap_err().to_string().contains("later version"));
 }
 
-/// Found by the property test above: with fewer chunks than members, patterns of members that no chunk has were
-/// asked for.
+/// Found by the property test above: with fewer chunks than members, patterns of members that no chunk has
+/// were asked for.
 #[test]
 fn an_array_of_two_chunks_is_served_by_the_members_that_hold_them() {
     let geometry = spec(Level::Raid10 { near: 3 }, &[40; 4], 16).build().unwrap();

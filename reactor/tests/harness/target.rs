@@ -14,24 +14,16 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port()
 }
 
-/// Four files in `folder` as drives.
-#[allow(dead_code, reason = "one test needs drives, another speed")]
-pub fn files(folder: &Path) -> Vec<(&'static str, Value)> {
-    DRIVES
-        .map(|drive| {
-            let file = folder.join(drive);
-            File::create(&file).and_then(|file| file.set_len(16 << 20)).expect("a file");
-            ("bdev_uring_create", json!({"name": drive, "filename": file, "block_size": 4096}))
-        })
-        .to_vec()
-}
-
-/// Four drives in memory.
-#[allow(dead_code, reason = "as above")]
-pub fn memory() -> Vec<(&'static str, Value)> {
-    let create =
-        |drive| ("bdev_malloc_create", json!({"name": drive, "num_blocks": 256, "block_size": 4096}));
-    DRIVES.map(create).to_vec()
+/// Four drives: files in this folder, or memory.
+pub fn drives(folder: Option<&Path>) -> Vec<(&'static str, Value)> {
+    let file = |folder: &Path, drive: &str| {
+        let file = folder.join(drive);
+        File::create(&file).and_then(|file| file.set_len(16 << 20)).expect("a file");
+        ("bdev_uring_create", json!({"name": drive, "filename": file, "block_size": 4096}))
+    };
+    let memory =
+        |drive: &str| ("bdev_malloc_create", json!({"name": drive, "num_blocks": 256, "block_size": 4096}));
+    DRIVES.map(|drive| folder.map_or_else(|| memory(drive), |folder| file(folder, drive))).to_vec()
 }
 
 /// Exports the drives on this port.

@@ -31,8 +31,8 @@ impl World {
         Ok(())
     }
 
-    /// The host aborts `request`, and the Channel has taken it back: none of it was begun, unless it waits for
-    /// members that are gone.
+    /// The host aborts `request`, and the Channel has taken it back: none of it was begun, unless it waits
+    /// for members that are gone.
     pub(crate) fn check_aborted(&self, request: &Request) -> Checked {
         let may_have_begun = self.profile.on_failed == OnFailed::Wait;
         let is_untouched = request.live == 0 && (may_have_begun || !request.touched);

@@ -1,12 +1,13 @@
-//! What a block holds: a function of seed, block number and version, so that nothing but the version is remembered.
+//! What a block holds: a function of seed, block number and version, so that nothing but the version is
+//! remembered.
 //!
 //! ```text
 //!   version 0:  zeros
 //!   others:     lba (8 bytes, little-endian) | version (8 bytes) | a stretch of random bytes, chosen by both
 //! ```
 //!
-//! The first 16 bytes are for the one who reads a report: they tell whose block it is that came instead. Filling and
-//! comparing are copies and compares of memory, since the tests run in debug builds.
+//! The first 16 bytes are for the one who reads a report: they tell whose block it is that came instead.
+//! Filling and comparing are copies and compares of memory, since the tests run in debug builds.
 
 use crate::rng::{Rng, mix};
 

@@ -1,7 +1,8 @@
-//! The host's side of a bdev: I/O with any iovec shape and with FUA, as an NVMe-oF target sends it. The only file of
-//! the tests with `unsafe`: `spdk_rs::bdev` has no vectored I/O of one's own.
+//! The host's side of a bdev: I/O with any iovec shape and with FUA, as an NVMe-oF target sends it. The only
+//! file of the tests with `unsafe`: `spdk_rs::bdev` has no vectored I/O of one's own.
 //!
-//! Thread rules: [`Bdev`] is opened and closed on the app thread; a [`Channel`] belongs to the SPDK thread that made it.
+//! Thread rules: [`Bdev`] is opened and closed on the app thread; a [`Channel`] belongs to the SPDK thread
+//! that made it.
 
 use std::ffi::{CString, c_void};
 use std::fmt;
@@ -16,7 +17,8 @@ use spdk_sys as sys;
 
 use crate::workload::{Op, Piece};
 
-/// Bit 30 of command dword 12 of an NVMe write: Force Unit Access (NVM Command Set Specification 1.0, figure 62).
+/// Bit 30 of command dword 12 of an NVMe write: Force Unit Access (NVM Command Set Specification 1.0, figure
+/// 62).
 const CDW12_FUA: u32 = 1 << 30;
 
 /// An open bdev. The last one must be dropped on the app thread, after every channel.
@@ -29,8 +31,8 @@ pub struct Bdev {
     supported: Vec<Op>,
 }
 
-// SAFETY: SPDK lets any thread use a descriptor for channels and I/O while it is open; it is closed in `drop`, which
-// checks that it is on the thread that opened.
+// SAFETY: SPDK lets any thread use a descriptor for channels and I/O while it is open; it is closed in
+// `drop`, which checks that it is on the thread that opened.
 unsafe impl Send for Bdev {}
 // SAFETY: as above.
 unsafe impl Sync for Bdev {}
@@ -93,7 +95,8 @@ impl Drop for Bdev {
 /// A bdev that goes away under the host fails its I/O, and the verdict tells of that.
 unsafe extern "C" fn ignore_event(_: sys::spdk_bdev_event_type, _: *mut sys::spdk_bdev, _: *mut c_void) {}
 
-/// A buffer: pieces of one stretch of memory that a drive may reach. What lies between them must stay as it was.
+/// A buffer: pieces of one stretch of memory that a drive may reach. What lies between them must stay as it
+/// was.
 #[derive(Debug)]
 pub struct Buffer {
     memory: DmaBuf,
@@ -224,8 +227,8 @@ struct InFlight<F> {
 }
 
 impl Channel {
-    /// Sends it; when the bdev layer is out of bdev_ios it waits its turn. `done` is called once, on this thread, and
-    /// gets the request back; it may be called before this returns.
+    /// Sends it; when the bdev layer is out of bdev_ios it waits its turn. `done` is called once, on this
+    /// thread, and gets the request back; it may be called before this returns.
     pub fn submit<F>(&self, mut request: Request, done: F)
     where
         F: FnOnce(Request, Result<(), Failure>) + 'static,
@@ -246,8 +249,8 @@ impl Channel {
 /// `io` is a boxed `InFlight<F>` on its channel's thread, that neither SPDK nor anyone else has.
 unsafe extern "C" fn send<F: FnOnce(Request, Result<(), Failure>)>(io: *mut c_void) {
     let io = io.cast::<InFlight<F>>();
-    // SAFETY: by the caller's promise it is alive until `complete` or `finish` has it, and what it holds keeps
-    // descriptor, channel, buffer and iovecs. Nothing of it is used after a submission that was taken.
+    // SAFETY: by the caller's promise it is alive until `complete` or `finish` has it, and what it holds
+    // keeps descriptor, channel, buffer and iovecs. Nothing of it is used after a submission that was taken.
     unsafe {
         let rc = submit(io);
         match Errno::from_rc(rc) {
@@ -267,7 +270,8 @@ unsafe fn submit<F: FnOnce(Request, Result<(), Failure>)>(io: *mut InFlight<F>) 
     let (desc, channel) = (io.channel.bdev.raw.as_ptr(), io.channel.raw.as_ptr());
     let Request { op, lba, blocks, .. } = io.request;
     let (iovs, count) = (io.iovs.as_mut_ptr(), io.iovs.len() as i32);
-    // SAFETY: descriptor, channel, buffer and iovecs live until the I/O is complete, since the box holds them.
+    // SAFETY: descriptor, channel, buffer and iovecs live until the I/O is complete, since the box holds
+    // them.
     unsafe {
         match op {
             Op::Read => sys::spdk_bdev_readv_blocks(desc, channel, iovs, count, lba, blocks, done, arg),
@@ -312,7 +316,8 @@ unsafe extern "C" fn complete<F: FnOnce(Request, Result<(), Failure>)>(
     io: *mut c_void,
 ) {
     let (mut cdw0, mut sct, mut sc) = (0, 0, 0);
-    // SAFETY: SPDK completes each I/O once, with what it was submitted with, and hands us the bdev_io to free.
+    // SAFETY: SPDK completes each I/O once, with what it was submitted with, and hands us the bdev_io to
+    // free.
     unsafe {
         sys::spdk_bdev_io_get_nvme_status(bdev_io, &mut cdw0, &mut sct, &mut sc);
         sys::spdk_bdev_free_io(bdev_io);

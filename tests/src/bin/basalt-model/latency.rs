@@ -33,7 +33,8 @@ pub struct Report {
 pub fn measure(app: &App, socket: &Path, options: &Latency) -> Result<Report> {
     let bdev = conductor::open(app, socket, &options.common.setup, &options.common.bdev)?;
     let thread = app.spawn("latency", app.cores()[0])?;
-    // Held all the time: an NVMe controller makes its I/O queue for the first channel, which is not what is measured.
+    // Held all the time: an NVMe controller makes its I/O queue for the first channel, which is not what is
+    // measured.
     let opened = {
         let bdev = Arc::clone(&bdev);
         process::call(&thread, move || bdev.channel().map(ThreadBound::new))?

@@ -6,8 +6,8 @@
 //!                                 \-> model: what each block must hold, and who may touch it now
 //! ```
 //!
-//! The array is in this process (Basalt's module is linked in), or behind SPDK's NVMe initiator: the calls of `--setup`
-//! decide. `basalt-model verify --help` tells the rest.
+//! The array is in this process (Basalt's module is linked in), or behind SPDK's NVMe initiator: the calls of
+//! `--setup` decide. `basalt-model verify --help` tells the rest.
 
 mod conductor;
 mod content;

@@ -10,8 +10,8 @@ use crate::content::{Version, ZEROS};
 pub enum Expected {
     /// Exactly this.
     Version(Version),
-    /// One of these: a write of it failed, or it was unmapped on a bdev that may do with it what it likes. The first
-    /// read decides: a value that was seen must not change again.
+    /// One of these: a write of it failed, or it was unmapped on a bdev that may do with it what it likes.
+    /// The first read decides: a value that was seen must not change again.
     OneOf(Vec<Version>),
 }
 
@@ -75,7 +75,8 @@ impl Model {
         self.last_version
     }
 
-    /// Takes `blocks` for an I/O. None if one in flight would make its outcome a matter of chance: only reads may overlap.
+    /// Takes `blocks` for an I/O. None if one in flight would make its outcome a matter of chance: only reads
+    /// may overlap.
     pub fn begin(&mut self, blocks: Range<u64>, effect: Effect) -> Option<Ticket> {
         let clashes = |other: &InFlight| {
             let overlap = blocks.start < other.blocks.end && other.blocks.start < blocks.end;

@@ -76,8 +76,8 @@ pub struct Verify {
     /// Failed I/Os are no reason for a bad verdict: the level has no redundancy.
     #[arg(long)]
     pub may_fail: bool,
-    /// A call to make after that many I/Os, as {"at": N, "method": ..., "params": {...}, "socket": PATH}; the socket is that
-    /// of another process if one is given; may be repeated.
+    /// A call to make after that many I/Os, as {"at": N, "method": ..., "params": {...}, "socket": PATH}; the
+    /// socket is that of another process if one is given; may be repeated.
     #[arg(long, value_name = "JSON")]
     pub fault: Vec<Fault>,
     /// A call to make after the I/O and before the read-back; may be repeated.

@@ -1,4 +1,5 @@
-//! This SPDK process: environment, one OS thread per core that polls the SPDK threads there, subsystems, RPC socket.
+//! This SPDK process: environment, one OS thread per core that polls the SPDK threads there, subsystems, RPC
+//! socket.
 //!
 //! It has a reactor of its own, the simplest there can be, so that what is tested is not tested with itself.
 

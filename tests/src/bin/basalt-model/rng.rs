@@ -1,4 +1,5 @@
-//! Random numbers from a seed: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators").
+//! Random numbers from a seed: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
+//! generators").
 
 /// A stream of random numbers; the same seed gives the same stream.
 #[derive(Clone, Debug)]

@@ -151,7 +151,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Opens its channel, on the current SPDK thread. It sends to `done` when it has done enough and closed it.
+    /// Opens its channel, on the current SPDK thread. It sends to `done` when it has done enough and closed
+    /// it.
     pub fn open(
         shared: Arc<Shared>,
         core: u32,

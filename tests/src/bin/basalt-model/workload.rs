@@ -49,7 +49,8 @@ pub struct Shape {
     pub block_size: u32,
     /// The largest read or write.
     pub max_blocks: u64,
-    /// Blocks at which something begins: ends of members, for one. Multiples of powers of two are tried anyway.
+    /// Blocks at which something begins: ends of members, for one. Multiples of powers of two are tried
+    /// anyway.
     pub borders: Vec<u64>,
     /// Kinds that the device does not have.
     pub without: Vec<Op>,
@@ -136,8 +137,8 @@ pub const PIECES_MAX: usize = 16;
 /// The most bytes that lie between two pieces.
 pub const GAP_MAX: usize = 520;
 
-/// Cuts a buffer of `bytes` up: whole, into blocks or parts of blocks, into pieces of any length, at addresses that are
-/// multiples of `alignment`, a power of two.
+/// Cuts a buffer of `bytes` up: whole, into blocks or parts of blocks, into pieces of any length, at
+/// addresses that are multiples of `alignment`, a power of two.
 pub fn scatter(rng: &mut Rng, bytes: usize, alignment: usize) -> Vec<Piece> {
     let unit = match rng.below(4) {
         0 => return vec![Piece { gap: 0, len: bytes }],
