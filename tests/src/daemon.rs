@@ -50,11 +50,13 @@ impl Place {
         self.path("basalt.sock")
     }
 
-    /// Writes a configuration: `runtime` gets the socket, and no huge pages; `{port}` becomes the port.
+    /// Writes a configuration: `runtime` gets the socket, and no huge pages unless it speaks of them; `{port}`
+    /// becomes the port.
     pub fn write(&self, runtime: &str, body: &str) -> PathBuf {
         let file = self.path("basalt.yaml");
         let body = body.replace("{port}", &self.port.to_string());
-        let text = format!("runtime: {{ hugepages: off, rpc_socket: basalt.sock, {runtime} }}\n{body}");
+        let pages = if runtime.contains("hugepages") { "" } else { "hugepages: off, " };
+        let text = format!("runtime: {{ {pages}rpc_socket: basalt.sock, {runtime} }}\n{body}");
         std::fs::write(&file, text).expect("a file in our folder");
         file
     }
