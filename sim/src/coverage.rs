@@ -87,6 +87,7 @@ seen! {
     FailedKept: "I/O: write failed on a member that stays",
     FailedUnserved: "I/O: failed, no member serves it",
     LeftWaiting: "I/O: waits for members that are gone",
+    CopiesDiffer: "audit: in-sync copies differ (writes that failed or overlapped, unmaps)",
     Withheld: "I/O: write or flush with a miss waits for the membership",
 }
 

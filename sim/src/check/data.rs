@@ -6,6 +6,7 @@ use raid::channel::Op;
 use raid::{SlotSet, View};
 
 use super::{Checked, Rule, ensure};
+use crate::coverage::Seen;
 use crate::host::Request;
 use crate::oracle::Write;
 use crate::world::World;
@@ -70,9 +71,10 @@ impl World {
     }
 
     /// Every copy on a usable member is right, and where only one write can be there, it is there.
-    pub(crate) fn check_copies(&self, usable: SlotSet) -> Checked {
+    pub(crate) fn check_copies(&mut self, usable: SlotSet) -> Checked {
         let now = self.oracle.now();
         for lba in 0..self.layout.num_blocks() {
+            let mut first = None;
             for (slot, at) in self.layout.places(lba).iter().filter(|place| usable.contains(place.0)) {
                 let content = self.disks[slot.index()].content(*at);
                 let is_right = self.oracle.is_current(lba, content, now)
@@ -81,6 +83,9 @@ impl World {
                     let right = self.oracle.describe(lba);
                     format!("audit: block {lba} on m{slot} is {content:?}; right is {right}")
                 })?;
+                if *first.get_or_insert(content) != content {
+                    self.coverage.saw(Seen::CopiesDiffer);
+                }
             }
         }
         Ok(())
