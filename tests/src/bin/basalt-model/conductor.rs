@@ -1,8 +1,8 @@
 //! The course of a run, on an OS thread that may wait: calls, workers, faults, read-back, questions.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -62,9 +62,11 @@ pub fn verify(app: &App, socket: &Path, options: &Verify, seed: u64) -> Result<V
     let now = || shared.lock().verdict.ios;
     options.then.iter().for_each(|one| make(&shared, socket, one, now()));
 
-    shared.lock().source = Source::ReadBack { next_lba: 0 };
-    let read_back = Crew::start(app, &shared, &cores, options.depth.min(4), mix(seed))?;
-    read_back.finish(Instant::now() + CALL_TIMEOUT)?;
+    if !options.until_failure {
+        shared.lock().source = Source::ReadBack { next_lba: 0 };
+        let read_back = Crew::start(app, &shared, &cores, options.depth.min(4), mix(seed))?;
+        read_back.finish(Instant::now() + CALL_TIMEOUT)?;
+    }
     options.ask.iter().for_each(|one| make(&shared, socket, one, now()));
 
     app.call(move || {
@@ -93,8 +95,15 @@ fn share(bdev: Arc<Bdev>, options: &Verify, seed: u64) -> Shared {
         source: Source::Random { until: None },
         milestones: Vec::new(),
     };
-    let deadline = Instant::now() + Duration::from_secs(options.seconds);
-    Shared::new(bdev, shape, Content::new(seed), options.unmap_may_keep, deadline, state)
+    Shared {
+        bdev,
+        shape,
+        content: Content::new(seed),
+        unmap_may_keep: options.unmap_may_keep,
+        until_failure: options.until_failure,
+        deadline: Instant::now() + Duration::from_secs(options.seconds),
+        state: Mutex::new(state),
+    }
 }
 
 /// Has the workers tell when it is time for each fault.

@@ -64,12 +64,12 @@ fn run(command: Command) -> Result<ExitCode> {
     }
 }
 
-/// Other threads would wait for ever for one that has panicked.
+/// Other threads would wait for ever for one that has panicked. Not by `exit`, which runs destructors under them.
 fn end_on_panic() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         tell(panic);
-        std::process::exit(101);
+        std::process::abort();
     }));
 }
 

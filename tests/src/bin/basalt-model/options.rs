@@ -76,6 +76,9 @@ pub struct Verify {
     /// Failed I/Os are no reason for a bad verdict: the level has no redundancy.
     #[arg(long)]
     pub may_fail: bool,
+    /// End when an I/O has failed, without the read-back: the target is about to go.
+    #[arg(long)]
+    pub until_failure: bool,
     /// A call to make after that many I/Os, as {"at": N, "method": ..., "params": {...}, "socket": PATH}; the
     /// socket is that of another process if one is given; may be repeated.
     #[arg(long, value_name = "JSON")]

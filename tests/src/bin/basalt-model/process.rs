@@ -181,10 +181,10 @@ pub fn run<R: Send + 'static>(
     result
 }
 
-/// Ends the process at once.
+/// Ends the process at once: not by `exit`, which runs destructors under threads that go on.
 pub fn give_up(why: &str) -> ! {
     eprintln!("basalt-model: {why}");
-    std::process::exit(3);
+    std::process::abort();
 }
 
 /// The subsystems and the RPC socket.

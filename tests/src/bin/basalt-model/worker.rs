@@ -30,8 +30,9 @@ pub struct Shared {
     pub shape: Shape,
     pub content: Content,
     pub unmap_may_keep: bool,
+    pub until_failure: bool,
     pub deadline: Instant,
-    state: Mutex<State>,
+    pub state: Mutex<State>,
 }
 
 /// What changes.
@@ -53,17 +54,6 @@ pub enum Source {
 }
 
 impl Shared {
-    pub fn new(
-        bdev: Arc<Bdev>,
-        shape: Shape,
-        content: Content,
-        unmap_may_keep: bool,
-        deadline: Instant,
-        state: State,
-    ) -> Shared {
-        Shared { bdev, shape, content, unmap_may_keep, deadline, state: Mutex::new(state) }
-    }
-
     pub fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,7 +82,9 @@ impl State {
     fn next(&mut self, shared: &Shared, rng: &mut Rng) -> Next {
         match &mut self.source {
             Source::Random { until } => {
-                if until.is_some_and(|until| self.verdict.ios >= until) || Instant::now() >= shared.deadline {
+                let failed = shared.until_failure && self.verdict.failed > 0;
+                let enough = until.is_some_and(|until| self.verdict.ios >= until);
+                if failed || enough || Instant::now() >= shared.deadline {
                     return Next::Enough;
                 }
                 for _ in 0..TRIES {
