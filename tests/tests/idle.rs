@@ -69,22 +69,40 @@ fn an_idle_target_uses_less_than_five_percent_of_a_core() {
     daemon.stop_well();
 }
 
-/// In the median of several pauses: this machine may be busy with something else at any one of them. Depth 1
-/// under load is printed for both policies; to compare them takes a quiet machine.
+/// What a host sees of a daemon with this policy.
+fn host_of(policy: &str) -> Value {
+    let place = Place::new();
+    let config = CONFIG.to_owned() + &Place::export(&["data"]);
+    let daemon = place.run(&format!("cores: [0], idle: {policy}"), &config);
+    let report = measured(host(&place, 3, 700, 1000));
+    daemon.stop_well();
+    report
+}
+
+fn number(report: &Value, key: &str) -> f64 {
+    report[key].as_f64().unwrap_or_else(|| panic!("no {key} in {report:#}"))
+}
+
+/// In the median of several pauses: this machine may be busy with something else at any one of them. Depth 1 under load
+/// is the best of the rounds, of both policies in turn; only on a quiet machine (`BASALT_STRICT=1`) must it be within a
+/// tenth.
 #[test]
 fn the_first_io_after_a_pause_is_answered_within_a_millisecond() {
     let _alone = machine::alone();
-    for policy in ["adaptive", "poll"] {
-        let place = Place::new();
-        let config = CONFIG.to_owned() + &Place::export(&["data"]);
-        let daemon = place.run(&format!("cores: [0], idle: {policy}"), &config);
-        let report = measured(host(&place, 9, 700, 1000));
-        println!(
-            "{policy}: first I/O {} us, depth 1 under load {} us (medians)",
-            report["first_median_us"], report["busy_median_us"]
-        );
-        let first_us = report["first_median_us"].as_f64().expect("a median");
-        assert!(first_us < 1000.0, "{policy}: {report:#}");
-        daemon.stop_well();
+    let (mut first_us, mut adaptive_us, mut poll_us) = (Vec::new(), f64::INFINITY, f64::INFINITY);
+    for _ in 0..3 {
+        let adaptive = host_of("adaptive");
+        first_us.push(number(&adaptive, "first_median_us"));
+        adaptive_us = adaptive_us.min(number(&adaptive, "busy_median_us"));
+        poll_us = poll_us.min(number(&host_of("poll"), "busy_median_us"));
+    }
+    println!(
+        "first I/O after a pause: {first_us:.0?} us (medians); depth 1 under load: {adaptive_us:.1} us with adaptive"
+    );
+    println!("idling, {poll_us:.1} us without: {:+.1} %", (adaptive_us / poll_us - 1.0) * 100.0);
+    first_us.sort_by(f64::total_cmp);
+    assert!(first_us[1] < 1000.0, "{first_us:?} us");
+    if std::env::var_os("BASALT_STRICT").is_some() {
+        assert!(adaptive_us < poll_us * 1.1, "{adaptive_us} us, and {poll_us} us without idling");
     }
 }
