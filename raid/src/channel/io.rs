@@ -196,6 +196,7 @@ pub(super) struct Children {
     /// The read that is retried now, and the copies it has failed on.
     retrying: Option<u8>,
     tried: SlotSet,
+    found_gone: SlotSet,
 }
 
 impl Children {
@@ -242,11 +243,6 @@ impl Children {
         self.gone = self.gone & !(1 << index) | u8::from(fault.kind == FaultKind::Gone) << index;
     }
 
-    /// Whether what the child was sent to last is gone.
-    pub fn is_gone(&self, index: u8) -> bool {
-        self.gone & (1 << index) != 0
-    }
-
     /// Counts an abort; false when there were too many to believe that they will pass. The next copy begins
     /// with new patience.
     pub fn may_try_again(&mut self, index: u8) -> bool {
@@ -276,12 +272,20 @@ impl Children {
     /// The copies that the retried read `index` must not use again. Reads are retried one at a time.
     pub fn tried(&mut self, index: u8) -> SlotSet {
         if self.retrying != Some(index) {
-            (self.retrying, self.tried) = (Some(index), SlotSet::EMPTY);
+            (self.retrying, self.tried, self.found_gone) = (Some(index), SlotSet::EMPTY, SlotSet::EMPTY);
         }
         if self.transient & (1 << index) == 0 {
             self.tried.insert(self.slot(index));
         }
+        if self.gone & (1 << index) != 0 {
+            self.found_gone.insert(self.slot(index));
+        }
         self.tried
+    }
+
+    /// Of those copies, the ones that were gone. The View may still be to come that says so.
+    pub fn found_gone(&self) -> SlotSet {
+        self.found_gone
     }
 
     /// Forgets what was to be sent again: the segment is planned anew.

@@ -237,9 +237,8 @@ impl Channel {
         let lba = io.lba + offset;
         let tried = io.children.tried(index);
         let Some((slot, member_lba)) = self.choose_copy(lba, tried) else {
-            let has_copies = self.choose_copy(lba, SlotSet::EMPTY).is_some();
-            if has_copies && !io.children.is_gone(index) {
-                // Every copy that is there was tried and answered with an error: waiting would not help.
+            if self.choose_copy(lba, io.children.found_gone()).is_some() {
+                // A copy that is there has answered, with an error: waiting would not help.
                 io.doomed = true;
                 return Plan::Complete;
             }

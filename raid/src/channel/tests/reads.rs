@@ -148,3 +148,35 @@ fn a_read_that_could_wait_is_not_failed_by_the_error_of_another_child() {
     rig.back(read, first ^ 1, Ok(()));
     assert_eq!(rig.done[read], None, "m3, which never answered, may come back");
 }
+
+/// sim seed 1007135 (at 2dc9237): it waited for a View that it had already.
+#[test]
+fn a_read_fails_when_one_copy_has_failed_it_and_the_others_are_gone() {
+    for view_comes_first in [true, false] {
+        let mut rig = Rig::new(Level::Raid1, 2, OnFailed::Wait);
+        let read = rig.start(Op::Read, 0, 8);
+        let [first] = rig.out_to(read)[..] else { panic!("one copy") };
+        let other = first ^ 1;
+        rig.back(read, first, Err(MEDIA));
+        if view_comes_first {
+            rig.view(2, &[other]);
+        }
+        rig.back(read, other, Err(GONE));
+        assert!(matches!(rig.done[read], Some(Err(_))), "the copy that is left has answered");
+    }
+}
+
+/// sim seed 1009534 (at 2dc9237).
+#[test]
+fn a_read_that_found_every_copy_gone_waits_for_the_last_view_too() {
+    let mut rig = Rig::new(Level::Raid1, 2, OnFailed::Wait);
+    let read = rig.start(Op::Read, 0, 8);
+    let [first] = rig.out_to(read)[..] else { panic!("one copy") };
+    let other = first ^ 1;
+    rig.back(read, first, Err(GONE));
+    rig.view(2, &[other]);
+    rig.back(read, other, Err(GONE));
+    assert_eq!(rig.done[read], None, "the View that says that m{first} is gone is on its way");
+    rig.view_of(3, slots(&[first]), slots(&[]));
+    assert_eq!((rig.done[read], rig.out.len()), (None, 0), "and then for members to come back");
+}
