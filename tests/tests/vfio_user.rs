@@ -25,7 +25,7 @@ fn free_huge_pages() -> usize {
 fn farm(place: &Place) -> Child {
     let socket = place.path("farm.sock");
     let mut command = Command::new(machine::spdk().join("build/bin/nvmf_tgt"));
-    command.args(["-m", "0x2", "-s", "256", "--huge-unlink", "-r"]).arg(&socket);
+    command.args(["-m", "0x2", "--disable-cpumask-locks", "-s", "256", "--huge-unlink", "-r"]).arg(&socket);
     let farm = Child::spawn("nvmf_tgt", &mut command);
     wait::until("the farm's socket", || {
         Client::connect(&socket, PATIENCE).map(drop).map_err(|e| e.to_string())
