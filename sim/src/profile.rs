@@ -196,7 +196,7 @@ impl Faults {
             flush_error: often_off(rng, 3, 7),
             path: often_off(rng, 3, 11),
             other: often_off(rng, 4, 11),
-            gone: often_off(rng, 3, 11),
+            gone: often_off(rng, 2, 11),
             aborted: often_off(rng, 1, 8),
             no_resources_at_submit: often_off(rng, 1, 7),
             no_resources_at_end: often_off(rng, 2, 7),
@@ -215,8 +215,11 @@ impl Faults {
 /// In most runs with redundancy, drives that can all be done without: then no host I/O may ever fail.
 fn draw_bad(rng: &mut Rng, layout: &Layout) -> SlotSet {
     let all = layout.slots();
-    if !layout.is_redundant() || rng.once_in(3) {
-        return any_of(rng, all);
+    match rng.below(5) {
+        0 => return all,
+        1 => return any_of(rng, all),
+        _ if !layout.is_redundant() => return any_of(rng, all),
+        _ => {}
     }
     let mut bad = SlotSet::EMPTY;
     for _ in 0..all.len() {
