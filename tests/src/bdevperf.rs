@@ -66,7 +66,7 @@ pub fn run(calls: &Calls, cores: usize, arguments: &str) -> Vec<Job> {
     std::fs::write(&config, calls.to_string()).expect("a file in our folder");
     let mut command = Command::new(program());
     command.arg("--json").arg(&config).arg("-r").arg(folder.path().join("rpc.sock"));
-    command.args(["--no-huge", "-s", "1024", "-T", "data", "-C"]);
+    command.args(["--no-huge", "-s", "1024", "--disable-cpumask-locks", "-T", "data", "-C"]);
     command.arg("-m").arg(format!("[{}]", machine::cores(cores)));
     command.args(arguments.split_whitespace());
     let ended = Child::spawn("bdevperf", &mut command).wait(TIMEOUT);

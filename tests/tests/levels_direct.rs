@@ -7,8 +7,8 @@ use basalt_tests::verdict::Verdict;
 use basalt_tests::{daemon, machine};
 use serde_json::{Value, json};
 
-const IOS: u64 = 12_000;
-const FAULT_AT: u64 = 4_000;
+const IOS: u64 = 8_000;
+const FAULT_AT: u64 = 3_000;
 
 /// Random I/O to a whole array.
 fn whole(shape: &Shape, block_size: u32, cores: usize) {

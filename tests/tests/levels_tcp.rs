@@ -6,7 +6,7 @@ use basalt_tests::machine;
 use basalt_tests::shapes::{self, Shape};
 use serde_json::json;
 
-const IOS: u64 = 3_000;
+const IOS: u64 = 2_500;
 const FAULT_AT: u64 = 1_000;
 
 const SHAPES: [(&str, Shape); 11] = [
