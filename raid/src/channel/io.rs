@@ -169,7 +169,7 @@ impl HostIo {
         self.children.in_flight > 0
     }
 
-    /// Whether nothing was done for it yet.
+    /// Whether nothing was done for it yet; or it is to begin anew, once members are back.
     pub(super) fn is_untouched(&self) -> bool {
         matches!(self.phase, Phase::Entering | Phase::Unserved)
             && self.segment_start == self.lba

@@ -209,8 +209,9 @@ impl Channel {
         }
     }
 
-    /// Takes `io` back if nothing was done for it yet: the driver may complete it as aborted. An I/O whose
-    /// member I/O was begun runs to its end; an abort never reaches single members.
+    /// Takes `io` back if nothing was done for it yet, or if it waits for members that are gone (then it may be
+    /// there in part, as after a failure): the driver may complete it as aborted. An I/O whose member I/O was
+    /// begun runs to its end otherwise; an abort never reaches single members.
     pub fn abort(&mut self, id: IoId, io: &HostIo) -> bool {
         if !io.is_untouched() {
             return false;
