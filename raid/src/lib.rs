@@ -24,13 +24,14 @@
 //!
 //! Files: [`geometry`] says where a block lives, [`view`] who is in sync, [`channel`] how a host I/O becomes
 //! member I/O, [`shard`] who may write directly, [`array`] how the membership changes, [`msg`] what they say
-//! to one another, [`pool`] what arrays share.
+//! to one another, [`pool`] what arrays share, [`format`](mod@format) what is on the drives.
 
 #![forbid(unsafe_code)]
 
 pub mod array;
 pub mod channel;
 pub mod fault;
+pub mod format;
 pub mod geometry;
 pub mod ids;
 pub mod msg;

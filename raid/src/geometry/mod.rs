@@ -17,7 +17,7 @@ mod divide;
 mod spec;
 
 pub use divide::Divisor;
-pub use spec::{GeometryError, GeometrySpec, Level};
+pub use spec::{GeometryError, GeometrySpec, Level, REGIONS_LIMIT};
 
 use crate::ids::{RegionId, ShardId, Slot, SlotSet};
 

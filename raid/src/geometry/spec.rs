@@ -72,8 +72,9 @@ pub struct GeometrySpec {
 /// The most regions that the default region size leads to.
 pub const REGIONS_MAX: u64 = 32 * 1024;
 
-/// The most regions that an explicit region size may lead to: every Channel has a table of them.
-pub const REGIONS_LIMIT: u64 = 1024 * 1024;
+/// The most regions that an explicit region size may lead to: every Channel has a table of them, and the
+/// dirty log on the members has room for these (256 pages of 3840 regions, see [`crate::format::log`]).
+pub const REGIONS_LIMIT: u64 = 256 * 3840;
 
 /// Why a shape is impossible.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -132,6 +133,14 @@ pub enum GeometryError {
         /// Data offset and one chunk.
         needed: u64,
     },
+    /// A recorded size that the members can't have.
+    #[error("an array of {num_blocks} blocks does not fit its members, which make one of {room} blocks")]
+    Size {
+        /// The recorded size.
+        num_blocks: u64,
+        /// What the members have room for.
+        room: u64,
+    },
     /// More blocks than addresses.
     #[error("the array would have {0} blocks; the most is 2^48")]
     TooLarge(u128),
@@ -163,6 +172,19 @@ impl GeometrySpec {
             map,
             members: self.member_blocks.len() as u8,
         })
+    }
+
+    /// The geometry of an array that has `num_blocks`, which may be less than the members have room for: the
+    /// member that set the size may have been replaced by a larger one since.
+    pub fn build_sized(&self, num_blocks: u64) -> Result<Geometry, GeometryError> {
+        let mut geometry = self.build()?;
+        let units = num_blocks.is_multiple_of(geometry.chunk_blocks().max(1));
+        let exact = self.level == Level::Concat && num_blocks != geometry.num_blocks;
+        if num_blocks == 0 || num_blocks > geometry.num_blocks || !units || exact {
+            return Err(GeometryError::Size { num_blocks, room: geometry.num_blocks });
+        }
+        geometry.num_blocks = num_blocks;
+        Ok(geometry)
     }
 
     fn check_members(&self) -> Result<(), GeometryError> {
