@@ -34,8 +34,10 @@ pub mod fault;
 pub mod format;
 pub mod geometry;
 pub mod ids;
+pub mod meta;
 pub mod msg;
 pub mod pool;
+mod replica;
 pub mod shard;
 pub mod view;
 

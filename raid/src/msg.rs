@@ -30,6 +30,23 @@ pub enum ToChannel {
         /// The Channel's own report number.
         report: u64,
     },
+    /// How the regions of one Shard are to be read, where not from any in-sync copy. The first word of every
+    /// Shard to a new Channel, which does nothing before it has heard them all.
+    Rules(Arc<[(RegionId, ReadRule)]>),
+    /// How a region is to be read from now on. It is answered.
+    Rule {
+        /// The region.
+        region: RegionId,
+        /// None: from any in-sync copy.
+        rule: Option<ReadRule>,
+        /// What the answer must name.
+        change: u64,
+    },
+    /// The region can't be marked as being written to: the writes that wait for its lease fail.
+    Denied {
+        /// The region.
+        region: RegionId,
+    },
     /// Writes into `region` may go directly to the members.
     Grant {
         /// The region.
@@ -44,6 +61,22 @@ pub enum ToChannel {
         /// The grant that is revoked; another one than the Channel holds is void.
         lease: LeaseGen,
     },
+    /// Give the lease back if it was not used since this was said last.
+    GiveBackIfIdle {
+        /// The region.
+        region: RegionId,
+        /// The grant; another one than the Channel holds is void.
+        lease: LeaseGen,
+    },
+}
+
+/// How a region is read, where not from any in-sync copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReadRule {
+    /// It was never written: zeros, without asking a member.
+    Zeros,
+    /// Copies may differ: from this member; where it has none or does not answer, from the lowest slot.
+    From(Slot),
 }
 
 /// From a Channel to a Shard.
@@ -51,6 +84,8 @@ pub enum ToChannel {
 pub enum ToShard {
     /// The Array's View.
     View(Arc<View>),
+    /// A Channel was made; it waits for the rules.
+    ChannelOpened(ChannelId),
     /// A Channel wants to write into a region.
     Acquire {
         /// Who.
@@ -67,8 +102,19 @@ pub enum ToShard {
         /// The grant.
         lease: LeaseGen,
     },
+    /// A Channel reads a region by a new rule.
+    RuleSeen {
+        /// Who.
+        channel: ChannelId,
+        /// Where.
+        region: RegionId,
+        /// The number of the change.
+        change: u64,
+    },
     /// A Channel is gone, and with it all that it held or waited for.
     ChannelClosed(ChannelId),
+    /// The array ends, and no Channel is left: make durable what is to be found at the next start.
+    Quit,
 }
 
 /// Who plans with Views, and therefore acknowledges them.
@@ -91,6 +137,15 @@ pub enum ToArray {
     Swapped(Planner, Epoch),
     /// Nothing that the planner planned before View `epoch` is in flight.
     Drained(Planner, Epoch),
+    /// Metadata could not be written to a member, or it could not flush.
+    Unrecorded {
+        /// The member.
+        slot: Slot,
+        /// What came back.
+        fault: Fault,
+    },
+    /// A Shard has done what it was asked to do at the end.
+    ShardFlushed(ShardId),
     /// A member failed an I/O.
     Report {
         /// Who saw it, and gets the verdict.

@@ -19,6 +19,9 @@ pub struct View {
     pub attached: SlotSet,
     /// Members that have a FLUSH; the others were declared durable without (`assume_durable`).
     pub flushes: SlotSet,
+    /// In-sync members that can't be written metadata to, and can't be done without: what needs a record there
+    /// fails.
+    pub unrecordable: SlotSet,
     /// What happens to I/O for blocks that no member can serve.
     pub on_failed: OnFailed,
 }
@@ -38,6 +41,17 @@ impl View {
     #[inline]
     pub fn usable(&self) -> SlotSet {
         self.in_sync.and(self.reachable)
+    }
+
+    /// Members that metadata must be durable on before anything is built on it.
+    #[inline]
+    pub fn recorders(&self) -> SlotSet {
+        self.usable().minus(self.unrecordable)
+    }
+
+    /// Whether every in-sync member that can be reached can be written metadata to.
+    pub fn can_record(&self) -> bool {
+        self.usable().and(self.unrecordable).is_empty()
     }
 
     /// Whether an in-sync member is out of reach: the membership is frozen.

@@ -28,8 +28,8 @@ impl Default for ErrorLimits {
 }
 
 impl Member {
-    pub(super) fn new(drive: Option<String>) -> Member {
-        Member { drive, read_errors: 0, write_errors: 0 }
+    pub(super) fn new(drive: Option<String>, read_errors: u32, write_errors: u32) -> Member {
+        Member { drive, read_errors, write_errors }
     }
 
     /// The drive's name; None when the slot is empty.
@@ -58,7 +58,7 @@ impl Member {
     }
 
     pub(super) fn detach(&mut self) {
-        *self = Member::new(None);
+        *self = Member::new(None, 0, 0);
     }
 }
 
@@ -103,6 +103,10 @@ pub enum FailCause {
     ReadErrors,
     /// Somebody said so.
     Operator,
+    /// Metadata could not be written there.
+    RecordError(Fault),
+    /// The array was started without it.
+    Absent,
 }
 
 impl fmt::Display for FailCause {
@@ -113,6 +117,8 @@ impl fmt::Display for FailCause {
             FailCause::FlushError(fault) => write!(f, "a flush failed: {fault}"),
             FailCause::ReadErrors => f.write_str("too many read errors"),
             FailCause::Operator => f.write_str("failed by command"),
+            FailCause::RecordError(fault) => write!(f, "metadata could not be written to it: {fault}"),
+            FailCause::Absent => f.write_str("the array was started without it"),
         }
     }
 }

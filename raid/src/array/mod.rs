@@ -7,33 +7,43 @@
 //! ```text
 //!   proposed   the newest View: facts (a drive is gone) as they come, wishes (fail this one) if they pass
 //!      |                        the check
+//!   persisted  the newest View is in the superblock of every member that it counts on, flushed
+//!      |       -> it is published to all planners
 //!   swapped    the smallest epoch that every planner (Channel, Shard) says it plans with
 //!      |       -> Settled(n) to all Channels; the events of the change get their numbers
 //!   drained    the smallest epoch before which no planner has anything in flight
 //!              -> drives that the change let go are closed
 //! ```
 //!
-//! When the membership becomes durable, `persisted` comes between the first two: a View is then published
-//! only once it is written and flushed on every remaining in-sync member.
+//! A member that can't be written the record to is failed, and the next View is tried. When it can't be done
+//! without, nothing can be recorded any more: removals that were not durable yet are taken back, and the
+//! membership is frozen as it was last recorded.
 //!
 //! What is beyond what the level tolerates is no change of the membership: the last good member is never
 //! failed for an error (the reporter is told that it was kept), and a drive that goes nevertheless freezes
 //! the membership with the drive in it.
 
+mod end;
 mod events;
 mod member;
+mod record;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 pub use events::{Event, EventKind, EventLog};
 pub use member::{ErrorLimits, FailCause, Member, MemberState};
+pub use record::RecordSpec;
 
 use crate::fault::{Fault, FaultKind};
+use crate::format::{RecordState, Superblock};
 use crate::geometry::Geometry;
 use crate::ids::{ChannelId, Epoch, ShardId, Slot, SlotSet};
+use crate::meta::{MetaIo, Ticket};
 use crate::msg::{FaultClass, Planner, ToArray, ToChannel, ToShard};
 use crate::view::{ArrayState, OnFailed, View};
+use end::Ending;
+use record::Recorder;
 
 /// A message or order that the Array wants carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,8 +52,12 @@ pub enum FromArray {
     Channel(ChannelId, ToChannel),
     /// To a Shard.
     Shard(ShardId, ToShard),
+    /// Metadata I/O; its answer goes to [`Array::io_done`].
+    Io(MetaIo),
     /// No I/O to this member is planned or in flight any more: close its drive.
     CloseMember(Slot),
+    /// What [`Array::finish`] began is done: the drives may be closed.
+    Finished,
 }
 
 /// What an array is made with.
@@ -61,6 +75,8 @@ pub struct ArraySpec {
     pub limits: ErrorLimits,
     /// Number of Shards.
     pub shards: u16,
+    /// What the members say, or are to say; None for an array that keeps nothing on its drives.
+    pub record: Option<RecordSpec>,
 }
 
 /// How far a change has come.
@@ -72,6 +88,8 @@ pub struct Receipt {
     pub took_effect: bool,
     /// Who does not yet.
     pub waiting_on: Vec<Planner>,
+    /// Members whose superblock does not have it yet.
+    pub recording_on: SlotSet,
 }
 
 /// Why a wish was refused, and what to do instead.
@@ -122,51 +140,75 @@ pub struct Array {
     geometry: Arc<Geometry>,
     members: Vec<Member>,
     limits: ErrorLimits,
+    /// The newest View.
     view: Arc<View>,
+    /// The newest one that planners were sent.
+    published: Arc<View>,
+    recorder: Option<Recorder>,
+    /// The version of the record that the newest View is in.
+    view_version: u64,
+    /// The epoch that the members had when the array was assembled; nothing of it is published.
+    found: Epoch,
     planners: BTreeMap<Planner, Acks>,
     settled: Epoch,
     drained: Epoch,
     /// Drives to close once this epoch has drained everywhere.
     closing: BTreeMap<Slot, Epoch>,
-    /// What happened, waiting for its epoch to settle before it is told.
-    unsettled: VecDeque<(Epoch, EventKind)>,
     events: EventLog,
+    ending: Ending,
     quiesces: u64,
     outbox: VecDeque<FromArray>,
 }
 
 impl Array {
-    /// An array whose present members are all in sync, at epoch 1, known to its Shards and to no Channel.
+    /// An array, known to its Shards and to no Channel. Present members are in sync, unless the record says
+    /// otherwise; a member that the record believes in and that is not here is failed with the first View.
     pub fn new(spec: ArraySpec, now_ms: u64) -> Array {
         assert_eq!(spec.drives.len(), spec.geometry.members());
-        let members: Vec<Member> = spec.drives.into_iter().map(Member::new).collect();
+        let record = spec.record.as_ref().map(|spec| &spec.record);
+        let members = members_of(spec.drives, record);
         let slots = spec.geometry.slots().iter();
         let present: SlotSet = slots.filter(|slot| members[slot.index()].drive().is_some()).collect();
-        let view = View {
-            epoch: Epoch(1),
-            in_sync: present,
+        let recorded = record.map_or(present, |record| record.slots_in(RecordState::InSync));
+        let in_sync = recorded.and(present);
+        let before = View {
+            epoch: record.map_or(Epoch(0), |record| record.epoch),
+            in_sync: recorded,
             reachable: present,
             attached: present,
             flushes: spec.flushes.and(present),
+            unrecordable: SlotSet::EMPTY,
             on_failed: spec.on_failed,
         };
-        let acks = Acks { swapped: Epoch(0), drained: Epoch(0) };
+        let drive_in = |slot: Slot| members[slot.index()].drive().map(str::to_owned);
+        let events = record.map_or_else(EventLog::default, |record| {
+            EventLog::found(&record.events, record.last_event, drive_in)
+        });
+        let nothing = Acks { swapped: Epoch(0), drained: Epoch(0) };
         let mut array = Array {
-            planners: (0..spec.shards).map(|shard| (Planner::Shard(ShardId(shard)), acks)).collect(),
+            planners: (0..spec.shards).map(|shard| (Planner::Shard(ShardId(shard)), nothing)).collect(),
             settled: Epoch(0),
             drained: Epoch(0),
             closing: BTreeMap::new(),
-            unsettled: VecDeque::new(),
-            events: EventLog::default(),
+            events,
+            ending: Ending::default(),
             quiesces: 0,
             outbox: VecDeque::new(),
+            recorder: spec.record.map(Recorder::new),
+            view_version: 0,
+            found: before.epoch,
             geometry: spec.geometry,
             members,
             limits: spec.limits,
-            view: Arc::new(view),
+            published: Arc::new(before.clone()),
+            view: Arc::new(before),
         };
-        array.unsettled.push_back((Epoch(1), EventKind::Started(array.state())));
-        array.publish();
+        let view = View { in_sync, ..View::clone(&array.view) };
+        let absent = recorded.minus(present).iter();
+        let mut changes: Vec<_> =
+            absent.map(|slot| EventKind::MemberFailed { slot, cause: FailCause::Absent }).collect();
+        changes.push(EventKind::Started(view.state(&array.geometry)));
+        array.propose_all(view, &changes, now_ms);
         array.raise_levels(now_ms);
         array
     }
@@ -223,11 +265,49 @@ impl Array {
         self.outbox.pop_front()
     }
 
+    /// The newest View that is durable, and that planners were sent.
+    pub fn published(&self) -> &Arc<View> {
+        &self.published
+    }
+
+    /// The record that the members have, or are about to have; None for an array that keeps nothing on them.
+    pub fn record(&self) -> Option<&Superblock> {
+        self.recorder.as_ref().map(Recorder::record)
+    }
+
     /// How far the View of `epoch` has come.
     pub fn receipt(&self, epoch: Epoch) -> Receipt {
         let behind = self.planners.iter().filter(|(_, acks)| acks.swapped < epoch);
         let waiting_on = behind.map(|(planner, _)| *planner).collect();
-        Receipt { epoch, took_effect: self.settled >= epoch, waiting_on }
+        let is_published = self.published.epoch >= epoch;
+        let recording_on = if is_published { SlotSet::EMPTY } else { self.missing_records() };
+        Receipt { epoch, took_effect: self.settled >= epoch, waiting_on, recording_on }
+    }
+
+    /// A metadata I/O has ended.
+    pub fn io_done(&mut self, ticket: Ticket, result: Result<(), Fault>, now_ms: u64) {
+        let recorder = self.recorder.as_mut().expect("it has I/O under way");
+        let is_transient = result.is_err_and(Fault::is_transient);
+        let slot = recorder.end(ticket, result.is_ok(), is_transient);
+        if let Err(fault) = result
+            && !is_transient
+        {
+            self.unrecorded(slot, fault, now_ms);
+        }
+        self.raise_levels(now_ms);
+    }
+
+    /// Time has passed: the heartbeat, and counters that changed, are recorded.
+    pub fn on_time(&mut self, now_ms: u64) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.on_time(now_ms);
+        }
+        self.raise_levels(now_ms);
+    }
+
+    /// When [`Array::on_time`] is to be called at the latest.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        self.recorder.as_ref().map(Recorder::deadline_ms)
     }
 
     /// Handles a message.
@@ -248,8 +328,10 @@ impl Array {
                 }
             }
             ToArray::Report { channel, report, slot, class, fault } => {
-                self.judge(channel, report, slot, class, fault);
+                self.judge(channel, report, slot, class, fault, now_ms);
             }
+            ToArray::Unrecorded { slot, fault } => self.unrecorded(slot, fault, now_ms),
+            ToArray::ShardFlushed(shard) => self.shard_flushed(shard),
         }
         self.raise_levels(now_ms);
     }
@@ -270,7 +352,7 @@ impl Array {
         } else {
             Some(EventKind::MemberDetached { slot })
         };
-        self.propose(view, event);
+        self.propose(view, event, now_ms);
         self.closing.insert(slot, self.view.epoch);
         self.raise_levels(now_ms);
     }
@@ -284,7 +366,7 @@ impl Array {
         if !self.tolerates_losing(slot) {
             return Err(Refusal::LastCopy { drive });
         }
-        self.fail(slot, FailCause::Operator);
+        self.fail(slot, FailCause::Operator, now_ms);
         self.raise_levels(now_ms);
         Ok(self.receipt(self.view.epoch))
     }
@@ -296,7 +378,10 @@ impl Array {
             return Err(Refusal::InUse { drive, state: self.member_state(slot) });
         }
         let holds_drive = self.view.attached.contains(slot);
-        self.propose(self.view_without(slot), Some(EventKind::MemberDetached { slot }));
+        if let Some(recorder) = &mut self.recorder {
+            recorder.forget_member(slot);
+        }
+        self.propose(self.view_without(slot), Some(EventKind::MemberDetached { slot }), now_ms);
         if holds_drive {
             self.closing.insert(slot, self.view.epoch);
         }
@@ -308,15 +393,15 @@ impl Array {
     /// hosts can let go of the array.
     pub fn stop(&mut self, now_ms: u64) {
         let view = View { on_failed: OnFailed::Error, ..View::clone(&self.view) };
-        self.propose(view, Some(EventKind::Stopping));
+        self.propose(view, Some(EventKind::Stopping), now_ms);
         self.raise_levels(now_ms);
     }
 
     fn drive_in(&self, slot: Slot) -> Result<String, Refusal> {
         let no_such = Refusal::NoSuchSlot(slot, self.members.len() - 1);
         let member = self.members.get(slot.index()).ok_or(no_such)?;
-        let is_leaving = |(_, event): &(Epoch, EventKind)| *event == EventKind::MemberDetached { slot };
-        let drive = member.drive().filter(|_| !self.unsettled.iter().any(is_leaving));
+        let is_leaving = self.events.is_pending(EventKind::MemberDetached { slot });
+        let drive = member.drive().filter(|_| !is_leaving);
         Ok(drive.ok_or(Refusal::Empty(slot))?.to_owned())
     }
 
@@ -331,35 +416,81 @@ impl Array {
 
     /// A Channel that knows no View plans nothing, so that it has swapped and drained whatever there is.
     fn open(&mut self, channel: ChannelId) {
-        let acks = Acks { swapped: self.view.epoch, drained: self.view.epoch };
-        self.planners.insert(Planner::Channel(channel), acks);
-        self.outbox.push_back(FromArray::Channel(channel, ToChannel::View(Arc::clone(&self.view))));
+        let published = self.published.epoch;
+        self.planners.insert(Planner::Channel(channel), Acks { swapped: published, drained: published });
+        if published == self.found {
+            return; // it hears of the first View with everybody else
+        }
+        self.outbox.push_back(FromArray::Channel(channel, ToChannel::View(Arc::clone(&self.published))));
         self.outbox.push_back(FromArray::Channel(channel, ToChannel::Settled(self.settled)));
     }
 
     /// A member failed an I/O: counts it, and decides whether the member goes.
-    fn judge(&mut self, channel: ChannelId, report: u64, slot: Slot, class: FaultClass, fault: Fault) {
+    fn judge(
+        &mut self,
+        channel: ChannelId,
+        report: u64,
+        slot: Slot,
+        class: FaultClass,
+        fault: Fault,
+        now_ms: u64,
+    ) {
         let member = &mut self.members[slot.index()];
         let too_many = match class {
             FaultClass::Read => member.count_read_error() >= self.limits.read,
             FaultClass::Write | FaultClass::Flush => member.count_write_error() >= self.limits.write,
         };
+        self.note_errors(slot);
         if !self.view.usable().contains(slot) {
             return; // decided already: the View that says so has settled, or is on its way
         }
         let tolerated = self.tolerates_losing(slot);
         match (class, fault.kind) {
-            (_, FaultKind::Gone) if !tolerated => self.lose(slot),
-            (_, FaultKind::Gone) => self.fail(slot, FailCause::Gone),
-            (FaultClass::Read, _) if too_many && tolerated => self.fail(slot, FailCause::ReadErrors),
+            (_, FaultKind::Gone) if !tolerated => self.lose(slot, now_ms),
+            (_, FaultKind::Gone) => self.fail(slot, FailCause::Gone, now_ms),
+            (FaultClass::Read, _) if too_many && tolerated => self.fail(slot, FailCause::ReadErrors, now_ms),
             (FaultClass::Read, _) => {}
             // Data is missing there now. Until regions can be marked as needing sync, the member can't stay.
-            (FaultClass::Write, _) if tolerated => self.fail(slot, FailCause::WriteError(fault)),
-            (FaultClass::Flush, _) if tolerated => self.fail(slot, FailCause::FlushError(fault)),
+            (FaultClass::Write, _) if tolerated => self.fail(slot, FailCause::WriteError(fault), now_ms),
+            (FaultClass::Flush, _) if tolerated => self.fail(slot, FailCause::FlushError(fault), now_ms),
             (FaultClass::Write | FaultClass::Flush, _) => {
                 let kept = ToChannel::Kept { slot, report };
                 self.outbox.push_back(FromArray::Channel(channel, kept));
             }
+        }
+    }
+
+    /// Metadata could not be written to a member: it goes, if it can be done without.
+    fn unrecorded(&mut self, slot: Slot, fault: Fault, now_ms: u64) {
+        if !self.view.recorders().contains(slot) {
+            return; // decided already
+        }
+        self.members[slot.index()].count_write_error();
+        self.note_errors(slot);
+        match (fault.kind, self.tolerates_losing(slot)) {
+            (FaultKind::Gone, true) => self.fail(slot, FailCause::Gone, now_ms),
+            (FaultKind::Gone, false) => self.lose(slot, now_ms),
+            (_, true) => self.fail(slot, FailCause::RecordError(fault), now_ms),
+            (_, false) => self.freeze_without_record(slot, now_ms),
+        }
+    }
+
+    /// `slot` can't be recorded on, and can't be done without. What was to be recorded without being durable
+    /// everywhere is taken back: a member that was to go stays in sync, and out of reach, so that no write that
+    /// it misses is acknowledged.
+    fn freeze_without_record(&mut self, slot: Slot, now_ms: u64) {
+        let mut view = View::clone(&self.view);
+        let taken_back = self.published.in_sync.minus(view.in_sync);
+        view.unrecordable.insert(slot);
+        view.in_sync = self.published.in_sync;
+        view.reachable = view.reachable.minus(taken_back);
+        self.propose(view, Some(EventKind::MemberUnrecordable { slot }), now_ms);
+    }
+
+    fn note_errors(&mut self, slot: Slot) {
+        let member = &self.members[slot.index()];
+        if let Some(recorder) = &mut self.recorder {
+            recorder.count_errors(slot, member.read_errors(), member.write_errors());
         }
     }
 
@@ -368,35 +499,45 @@ impl Array {
         !self.view.is_frozen() && self.geometry.is_served_by(self.view.usable().without(slot))
     }
 
-    fn fail(&mut self, slot: Slot, cause: FailCause) {
+    fn fail(&mut self, slot: Slot, cause: FailCause, now_ms: u64) {
         let mut view = View::clone(&self.view);
         view.in_sync.remove(slot);
         if cause == FailCause::Gone {
             view.reachable.remove(slot);
         }
-        self.propose(view, Some(EventKind::MemberFailed { slot, cause }));
+        self.propose(view, Some(EventKind::MemberFailed { slot, cause }), now_ms);
     }
 
     /// The membership stays as it is, without the member's answers.
-    fn lose(&mut self, slot: Slot) {
+    fn lose(&mut self, slot: Slot, now_ms: u64) {
         let mut view = View::clone(&self.view);
         view.reachable.remove(slot);
-        self.propose(view, Some(EventKind::MemberFailed { slot, cause: FailCause::Gone }));
+        self.propose(view, Some(EventKind::MemberFailed { slot, cause: FailCause::Gone }), now_ms);
     }
 
-    fn propose(&mut self, mut view: View, event: Option<EventKind>) {
+    fn propose(&mut self, view: View, event: Option<EventKind>, now_ms: u64) {
         let before = self.state();
+        let after = view.state(&self.geometry);
+        let changed = (after != before).then_some(EventKind::StateChanged(after));
+        let events: Vec<EventKind> = event.into_iter().chain(changed).collect();
+        self.propose_all(view, &events, now_ms);
+    }
+
+    fn propose_all(&mut self, mut view: View, events: &[EventKind], now_ms: u64) {
         view.epoch = self.view.epoch.next();
+        let lost = !self.view.in_sync.minus(view.in_sync).is_empty();
         self.view = Arc::new(view);
-        self.unsettled.extend(event.map(|event| (self.view.epoch, event)));
-        let after = self.state();
-        if after != before {
-            self.unsettled.push_back((self.view.epoch, EventKind::StateChanged(after)));
+        for event in events {
+            let drive = event.slot().and_then(|slot| self.members[slot.index()].drive()).map(str::to_owned);
+            self.events.add(*event, drive, self.view.epoch, now_ms);
         }
-        self.publish();
+        if let Some(recorder) = &mut self.recorder {
+            self.view_version = recorder.change_view(&self.view, lost, now_ms);
+        }
     }
 
     fn publish(&mut self) {
+        self.published = Arc::clone(&self.view);
         for planner in self.planners.keys() {
             let view = Arc::clone(&self.view);
             self.outbox.push_back(match planner {
@@ -408,25 +549,48 @@ impl Array {
 
     /// Lets each level follow the one above it, and does what its rise allows.
     fn raise_levels(&mut self, now_ms: u64) {
-        let newest = self.view.epoch;
-        let swapped = self.planners.values().map(|acks| acks.swapped).min().unwrap_or(newest);
+        self.write_record();
+        if self.published.epoch < self.view.epoch && self.missing_records().is_empty() {
+            self.publish();
+        }
+        let published = self.published.epoch;
+        let swapped = self.planners.values().map(|acks| acks.swapped).min().unwrap_or(published);
         if swapped > self.settled {
             self.settled = swapped;
-            self.announce_settled(now_ms);
+            self.announce_settled();
         }
-        let drained = self.planners.values().map(|acks| acks.drained).min().unwrap_or(newest);
+        let drained = self.planners.values().map(|acks| acks.drained).min().unwrap_or(published);
         if drained > self.drained {
             self.drained = drained;
         }
-        let drained = self.drained;
-        let closable = self.closing.extract_if(.., |_, epoch| *epoch <= drained);
+        self.close_members();
+        self.raise_ending(now_ms);
+    }
+
+    /// Members of the newest View whose superblock lacks it.
+    fn missing_records(&self) -> SlotSet {
+        let recorder = self.recorder.as_ref();
+        recorder
+            .map_or(SlotSet::EMPTY, |recorder| recorder.missing_on(self.view_version, self.view.recorders()))
+    }
+
+    fn write_record(&mut self) {
+        let Some(recorder) = &mut self.recorder else { return };
+        while let Some(io) = recorder.begin(&self.view, || self.events.records()) {
+            self.outbox.push_back(FromArray::Io(io));
+        }
+    }
+
+    fn close_members(&mut self) {
+        let (drained, recorder) = (self.drained, &self.recorder);
+        let is_writing = |slot| recorder.as_ref().is_some_and(|recorder| recorder.is_writing(slot));
+        let closable = self.closing.extract_if(.., |slot, epoch| *epoch <= drained && !is_writing(*slot));
         self.outbox.extend(closable.map(|(slot, _)| FromArray::CloseMember(slot)));
     }
 
-    fn announce_settled(&mut self, now_ms: u64) {
-        while let Some((epoch, kind)) = self.unsettled.pop_front_if(|(epoch, _)| *epoch <= self.settled) {
-            let drive = kind.slot().and_then(|slot| self.members[slot.index()].drive()).map(str::to_owned);
-            self.events.append(kind, drive, epoch, now_ms);
+    fn announce_settled(&mut self) {
+        let recorded = self.recorder.is_none() || !self.view.recorders().is_empty();
+        while let Some(kind) = self.events.tell_next(self.settled, recorded) {
             if let EventKind::MemberDetached { slot } = kind {
                 self.members[slot.index()].detach();
             }
@@ -437,6 +601,18 @@ impl Array {
             }
         }
     }
+}
+
+/// The member table as it is at the start.
+fn members_of(drives: Vec<Option<String>>, record: Option<&Superblock>) -> Vec<Member> {
+    let errors = |slot: usize| {
+        record.map_or((0, 0), |record| (record.members[slot].read_errors, record.members[slot].write_errors))
+    };
+    let member = |(slot, drive)| {
+        let (read_errors, write_errors) = errors(slot);
+        Member::new(drive, read_errors, write_errors)
+    };
+    drives.into_iter().enumerate().map(member).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Scenarios of the Array: Channels and Shards are played by the tests, word by word.
 
+mod recorded;
+
 use super::*;
 use crate::geometry::{GeometrySpec, Level};
 
@@ -23,6 +25,7 @@ fn array_of(level: Level, drives: &[Option<&str>]) -> Array {
         on_failed: OnFailed::Wait,
         limits: ErrorLimits { read: 3, write: 1 },
         shards: 1,
+        record: None,
     };
     Array::new(spec, 0)
 }
@@ -64,7 +67,8 @@ fn report(array: &mut Array, report: u64, slot: u8, class: FaultClass, fault: Fa
 }
 
 fn told(array: &Array, since: u64) -> Vec<(u64, EventKind)> {
-    array.events().since(since).map(|event| (event.seq, event.kind)).collect()
+    let events = array.events().since(since);
+    events.map(|event| (event.seq.expect("it is recorded"), event.kind.expect("it is of ours"))).collect()
 }
 
 fn failed(slot: u8, cause: FailCause) -> EventKind {
@@ -81,7 +85,10 @@ fn an_event_is_told_once_every_planner_has_swapped() {
     assert_eq!(told(&array, 0), [(1, EventKind::Started(ArrayState::Active))]);
     let receipt = array.fail_member(Slot(1), 0).unwrap();
     let everybody = vec![Planner::Channel(CHANNEL), Planner::Shard(ShardId(0))];
-    assert_eq!(receipt, Receipt { epoch: Epoch(2), took_effect: false, waiting_on: everybody });
+    assert_eq!(
+        receipt,
+        Receipt { epoch: Epoch(2), took_effect: false, waiting_on: everybody, recording_on: SlotSet::EMPTY }
+    );
     assert_eq!(array.state(), ArrayState::Degraded, "the newest View");
     shard_acks(&mut array, 2);
     assert_eq!(array.receipt(Epoch(2)).waiting_on, [Planner::Channel(CHANNEL)]);
@@ -244,7 +251,7 @@ fn a_member_is_removed_once() {
     shard_acks(&mut array, 3);
     channel_acks(&mut array, 3);
     assert_eq!(array.remove_member(Slot(1), 0), Err(Refusal::Empty(Slot(1))), "when it has left");
-    let detached = array.events().since(0).filter(|event| event.kind.name() == "member_detached");
+    let detached = array.events().since(0).filter(|event| event.name() == "member_detached");
     assert_eq!(detached.map(|event| event.drive.as_deref()).collect::<Vec<_>>(), [Some("b")]);
     assert_eq!(array.slot_of("b"), None);
 }
@@ -287,10 +294,16 @@ fn an_array_that_stops_lets_what_waits_for_members_fail() {
 #[test]
 fn the_log_keeps_the_newest_events_and_says_which_is_the_first() {
     let mut log = EventLog::default();
-    (0..EVENTS_KEPT + 10).for_each(|n| log.append(EventKind::Stopping, None, Epoch(n), n));
+    for n in 0..EVENTS_KEPT + 10 {
+        log.add(EventKind::Stopping, None, Epoch(n), n);
+        log.tell_next(Epoch(n), true);
+    }
     assert_eq!((log.first_available(), log.last_seq()), (11, EVENTS_KEPT + 10));
     assert_eq!(log.since(0).count() as u64, EVENTS_KEPT);
-    assert_eq!(log.since(EVENTS_KEPT + 8).map(|event| event.seq).collect::<Vec<_>>(), [1033, 1034]);
+    assert_eq!(
+        log.since(EVENTS_KEPT + 8).map(|event| event.seq).collect::<Vec<_>>(),
+        [Some(1033), Some(1034)]
+    );
 }
 
 const EVENTS_KEPT: u64 = events::EVENTS_MAX as u64;

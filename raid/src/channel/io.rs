@@ -65,6 +65,13 @@ pub struct Child {
 pub enum Step {
     /// Submit this, then ask again.
     Submit(Child),
+    /// Fill this part of the host's buffer with zeros, then ask again.
+    Zeros {
+        /// Where in the host's buffer, in blocks.
+        offset_blocks: u64,
+        /// How many blocks.
+        blocks: u64,
+    },
     /// Complete the host I/O. The machine has forgotten it.
     Done(Result<(), Fault>),
     /// Nothing now: a child completes first, or the Channel names the I/O as ready.
@@ -76,6 +83,8 @@ pub enum Step {
 pub enum Move {
     /// Submit the child, then ask again.
     Submit,
+    /// As [`Step::Zeros`]: the child says where (`host_offset_blocks`) and how many (`blocks`).
+    Zeros,
     /// As [`Step::Done`].
     Done(Result<(), Fault>),
     /// As [`Step::Wait`].

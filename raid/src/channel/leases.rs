@@ -3,11 +3,12 @@
 //! ```text
 //!            first write            Grant                 Revoke, writes in flight
 //!   Absent -------------> Wanted ----------> Held(n) -----------------------------> Ending(n)
-//!      ^                                       |                                        |
-//!      +---------- Revoke, n = 0 (Release) ----+--------- n reaches 0 (Release) --------+
+//!    ^ ^                    |                  |                                        |
+//!    | +--- next View --- Denied               |                                        |
+//!    +---- Revoke, or not used, n = 0 (Release)+--------- n reaches 0 (Release) --------+
 //! ```
 //!
-//! A write that finds the lease Wanted or Ending waits for the next grant.
+//! A write that finds the lease Wanted or Ending waits for the next grant; one that finds it Denied fails.
 
 use crate::ids::{LeaseGen, RegionId};
 
@@ -16,9 +17,11 @@ enum Lease {
     #[default]
     Absent,
     Wanted,
+    Denied,
     Held {
         writes: u32,
         lease: LeaseGen,
+        used: bool,
     },
     Ending {
         writes: u32,
@@ -35,6 +38,8 @@ pub(super) enum Entry {
     Ask,
     /// Wait; it was asked for, or will be when the ending one is given back.
     Wait,
+    /// The write fails.
+    Denied,
 }
 
 /// A lease that is to be given back now.
@@ -56,10 +61,12 @@ impl LeaseTable {
     pub fn enter(&mut self, region: RegionId) -> Entry {
         let lease = &mut self.leases[region.0 as usize];
         match lease {
-            Lease::Held { writes, .. } => {
+            Lease::Held { writes, used, .. } => {
                 *writes += 1;
+                *used = true;
                 Entry::Granted
             }
+            Lease::Denied => Entry::Denied,
             Lease::Absent => {
                 *lease = Lease::Wanted;
                 Entry::Ask
@@ -85,7 +92,9 @@ impl LeaseTable {
                 }
                 returned
             }
-            Lease::Absent | Lease::Wanted => unreachable!("a write leaves region {region} without its lease"),
+            Lease::Absent | Lease::Wanted | Lease::Denied => {
+                unreachable!("a write leaves region {region} without its lease")
+            }
         }
     }
 
@@ -93,18 +102,49 @@ impl LeaseTable {
     pub fn granted(&mut self, region: RegionId, lease: LeaseGen) {
         let entry = &mut self.leases[region.0 as usize];
         assert_eq!(*entry, Lease::Wanted, "a grant of region {region} that nobody asked for");
-        *entry = Lease::Held { writes: 0, lease };
+        *entry = Lease::Held { writes: 0, lease, used: true };
+    }
+
+    /// The Shard refused the lease.
+    pub fn denied(&mut self, region: RegionId) {
+        let entry = &mut self.leases[region.0 as usize];
+        assert_eq!(*entry, Lease::Wanted, "region {region} was refused, and nobody asked for it");
+        *entry = Lease::Denied;
+    }
+
+    /// Leases that were refused may be asked for again.
+    pub fn forget_denials(&mut self) {
+        for lease in self.leases.iter_mut().filter(|lease| **lease == Lease::Denied) {
+            *lease = Lease::Absent;
+        }
+    }
+
+    /// The Shard wants the lease back if it was not used since it was asked for last.
+    pub fn give_back_if_idle(&mut self, region: RegionId, asked: LeaseGen) -> Option<Returned> {
+        let entry = &mut self.leases[region.0 as usize];
+        match entry {
+            Lease::Held { writes: 0, lease, used: false } if *lease == asked => {
+                let returned = Returned(*lease);
+                *entry = Lease::Absent;
+                Some(returned)
+            }
+            Lease::Held { lease, used, .. } if *lease == asked => {
+                *used = false;
+                None
+            }
+            _ => None,
+        }
     }
 
     /// The Shard wants the lease back. One that is not held any more is void.
     pub fn revoked(&mut self, region: RegionId, revoked: LeaseGen) -> Option<Returned> {
         let entry = &mut self.leases[region.0 as usize];
         match *entry {
-            Lease::Held { writes: 0, lease } if lease == revoked => {
+            Lease::Held { writes: 0, lease, .. } if lease == revoked => {
                 *entry = Lease::Absent;
                 Some(Returned(lease))
             }
-            Lease::Held { writes, lease } if lease == revoked => {
+            Lease::Held { writes, lease, .. } if lease == revoked => {
                 *entry = Lease::Ending { writes, lease };
                 None
             }
@@ -141,5 +181,29 @@ mod tests {
         table.granted(REGION, LeaseGen(1));
         assert_eq!(table.revoked(REGION, LeaseGen(1)), Some(Returned(LeaseGen(1))));
         assert_eq!(table.revoked(REGION, LeaseGen(1)), None);
+    }
+
+    #[test]
+    fn a_lease_is_idle_when_it_was_not_used_between_two_questions() {
+        let mut table = LeaseTable::new(8);
+        table.enter(REGION);
+        table.granted(REGION, LeaseGen(1));
+        assert_eq!(table.give_back_if_idle(REGION, LeaseGen(1)), None, "it was granted for a write");
+        table.enter(REGION);
+        assert_eq!(table.give_back_if_idle(REGION, LeaseGen(1)), None, "it was used");
+        assert_eq!(table.give_back_if_idle(REGION, LeaseGen(1)), None, "it is being used");
+        table.leave(REGION);
+        assert_eq!(table.give_back_if_idle(REGION, LeaseGen(2)), None, "another generation is void");
+        assert_eq!(table.give_back_if_idle(REGION, LeaseGen(1)), Some(Returned(LeaseGen(1))));
+    }
+
+    #[test]
+    fn a_refused_lease_is_asked_for_again_under_the_next_view() {
+        let mut table = LeaseTable::new(8);
+        table.enter(REGION);
+        table.denied(REGION);
+        assert_eq!(table.enter(REGION), Entry::Denied);
+        table.forget_denials();
+        assert_eq!(table.enter(REGION), Entry::Ask);
     }
 }

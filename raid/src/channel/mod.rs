@@ -17,6 +17,7 @@ mod inflight;
 mod io;
 mod leases;
 mod plan;
+mod rules;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use inflight::InFlight;
 use io::{Cut, Phase};
 use leases::{Entry, LeaseTable, Returned};
 use plan::Plan;
+use rules::Rules;
 
 /// A message that a Channel wants sent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,8 +51,13 @@ pub struct Channel {
     id: ChannelId,
     geometry: Arc<Geometry>,
     shards: u16,
-    /// None until the Array has registered this Channel: I/O waits.
+    /// None until the Array has registered this Channel, and every Shard has told its rules: I/O waits.
     view: Option<Arc<View>>,
+    /// The View that came before the rules were complete.
+    early_view: Option<Arc<View>>,
+    rules: Rules,
+    /// Shards that have not told their rules yet.
+    rules_due: u16,
     settled: Epoch,
     inflight: InFlight,
     leases: LeaseTable,
@@ -68,12 +75,19 @@ pub struct Channel {
 impl Channel {
     /// A new Channel. It says [`ToArray::ChannelOpened`], and queues I/O until the first View arrives.
     pub fn new(id: ChannelId, geometry: Arc<Geometry>, shards: u16) -> Channel {
-        let regions = if geometry.is_redundant() { geometry.regions() } else { 0 };
+        let is_redundant = geometry.is_redundant();
+        let regions = if is_redundant { geometry.regions() } else { 0 };
+        let rules_due = if is_redundant { shards } else { 0 };
+        let opened = (0..rules_due).map(|n| FromChannel::Shard(ShardId(n), ToShard::ChannelOpened(id)));
+        let outbox = std::iter::once(FromChannel::Array(ToArray::ChannelOpened(id))).chain(opened).collect();
         Channel {
             id,
             geometry,
             shards,
             view: None,
+            early_view: None,
+            rules: Rules::new(regions),
+            rules_due,
             settled: Epoch(0),
             inflight: InFlight::default(),
             leases: LeaseTable::new(regions),
@@ -84,7 +98,7 @@ impl Channel {
             waiting_settled: Vec::new(),
             waiting_lease: BTreeMap::new(),
             ready: VecDeque::new(),
-            outbox: VecDeque::from([FromChannel::Array(ToArray::ChannelOpened(id))]),
+            outbox,
         }
     }
 
@@ -122,6 +136,7 @@ impl Channel {
         let mut child = Child::default();
         match self.advance(id, io, &mut child) {
             Move::Submit => Step::Submit(child),
+            Move::Zeros => Step::Zeros { offset_blocks: child.host_offset_blocks, blocks: child.blocks },
             Move::Done(outcome) => Step::Done(outcome),
             Move::Wait => Step::Wait,
         }
@@ -145,6 +160,7 @@ impl Channel {
                 }
                 Phase::Sending => match self.plan(io, child) {
                     Plan::Send => return Move::Submit,
+                    Plan::Zeros => return Move::Zeros,
                     Plan::Busy => return Move::Wait,
                     Plan::Unserved => {
                         self.leave(io);
@@ -198,6 +214,25 @@ impl Channel {
                 *kept = (*kept).max(report);
                 self.ready.extend(self.waiting_settled.drain(..));
             }
+            ToChannel::Rules(rules) => {
+                rules.iter().for_each(|(region, rule)| self.rules.set(*region, Some(*rule)));
+                self.rules_due -= 1;
+                if let Some(view) = self.early_view.take_if(|_| self.rules_due == 0) {
+                    self.adopt(view);
+                }
+            }
+            ToChannel::Rule { region, rule, change } => {
+                self.rules.set(region, rule);
+                self.tell_shard(region, ToShard::RuleSeen { channel: self.id, region, change });
+            }
+            ToChannel::Denied { region } => {
+                self.leases.denied(region);
+                self.ready.extend(self.waiting_lease.remove(&region).unwrap_or_default());
+            }
+            ToChannel::GiveBackIfIdle { region, lease } => {
+                let returned = self.leases.give_back_if_idle(region, lease);
+                self.give_back(region, returned);
+            }
             ToChannel::Grant { region, lease } => {
                 self.leases.granted(region, lease);
                 self.ready.extend(self.waiting_lease.remove(&region).unwrap_or_default());
@@ -229,16 +264,29 @@ impl Channel {
 
     fn swap(&mut self, view: Arc<View>) {
         let epoch = view.epoch;
-        if self.view.as_ref().is_some_and(|current| epoch <= current.epoch) {
+        let current = self.view.as_ref().or(self.early_view.as_ref());
+        if current.is_some_and(|current| epoch <= current.epoch) {
             return;
         }
-        self.view = Some(view);
         self.tell_array(ToArray::Swapped(Planner::Channel(self.id), epoch));
-        if self.inflight.swap(epoch) {
+        if self.rules_due > 0 {
+            self.early_view = Some(view);
+            self.tell_array(ToArray::Drained(Planner::Channel(self.id), epoch));
+            return;
+        }
+        if self.adopt(view) {
             self.tell_array(ToArray::Drained(Planner::Channel(self.id), epoch));
         }
+    }
+
+    /// Plans with `view` from now on. True when nothing older is in flight.
+    fn adopt(&mut self, view: Arc<View>) -> bool {
+        let is_drained = self.inflight.swap(view.epoch);
+        self.view = Some(view);
+        self.leases.forget_denials();
         self.ready.extend(self.waiting_view.drain(..));
         self.ready.extend(self.waiting_settled.drain(..));
+        is_drained
     }
 
     fn has_view_since(&self, epoch: Epoch) -> bool {
@@ -260,6 +308,10 @@ impl Channel {
                     io.segment_end = io.end.min(self.geometry.region_end(io.segment_start));
                     io.lease = Some(region);
                 }
+                Entry::Denied => {
+                    io.doomed = true;
+                    io.last_fault.get_or_insert(Fault::of(FaultKind::ArrayFailed));
+                }
                 entry => {
                     wait_in(self.waiting_lease.entry(region).or_default(), id);
                     if entry == Entry::Ask {
@@ -269,10 +321,23 @@ impl Channel {
                 }
             }
         }
+        if io.op == Op::Read && !self.rules.are_plain() {
+            io.segment_end = self.read_end(io);
+        }
         io.epoch = self.inflight.enter();
         io.next_lba = io.segment_start;
         io.next_copy = 0;
         true
+    }
+
+    /// A segment of a read lies in one region with a rule of its own, or in regions without.
+    fn read_end(&self, io: &HostIo) -> u64 {
+        let rule_at = |lba| self.rules.of(self.geometry.region_of(lba));
+        let mut end = self.geometry.region_end(io.segment_start);
+        while rule_at(io.segment_start).is_none() && end < io.end && rule_at(end).is_none() {
+            end = self.geometry.region_end(end);
+        }
+        end.min(io.end)
     }
 
     /// Gives back what the segment held.

@@ -4,10 +4,13 @@ use super::io::{Child, Cut, HostIo, Op};
 use super::{Channel, OnFailed};
 use crate::fault::{Fault, FaultKind};
 use crate::ids::{Slot, SlotSet};
+use crate::msg::ReadRule;
 
 pub(super) enum Plan {
     /// Submit the child that was filled in.
     Send,
+    /// The blocks that the child names read as zeros.
+    Zeros,
     /// Children must come back first.
     Busy,
     /// The segment is through, or failed: nothing is in flight and nothing is left to send.
@@ -18,6 +21,8 @@ pub(super) enum Plan {
 
 /// Why there is no child to send.
 enum NoChild {
+    /// Blocks were planned that read as zeros.
+    Zeros,
     Exhausted,
     Unserved,
 }
@@ -49,6 +54,7 @@ impl Channel {
         };
         match planned {
             Ok(()) => Plan::Send,
+            Err(NoChild::Zeros) => Plan::Zeros,
             Err(NoChild::Exhausted) if io.children.in_flight > 0 => Plan::Busy,
             Err(NoChild::Exhausted) => Plan::Complete,
             Err(NoChild::Unserved) => self.unserved(io),
@@ -80,6 +86,11 @@ impl Channel {
     #[inline(always)]
     fn plan_read(&mut self, io: &mut HostIo, index: u8, child: &mut Child) -> Result<(), NoChild> {
         let lba = io.next_lba;
+        if !self.rules.are_plain() && self.rule_of(io) == Some(ReadRule::Zeros) {
+            io.next_lba = io.segment_end;
+            (child.host_offset_blocks, child.blocks) = (lba - io.lba, io.segment_end - lba);
+            return Err(NoChild::Zeros);
+        }
         let blocks = self.geometry.run_blocks(lba).min(io.segment_end - lba);
         let (slot, member_lba) = self.choose_copy(lba, SlotSet::EMPTY).ok_or(NoChild::Unserved)?;
         io.next_lba = lba + blocks;
@@ -97,8 +108,21 @@ impl Channel {
         if geometry.copies() == 1 {
             return Some(geometry.locate(lba, 0)).filter(|(slot, _)| usable.contains(*slot));
         }
-        let copies = (0..geometry.copies()).map(|copy| geometry.locate(lba, copy));
+        let mut copies = (0..geometry.copies()).map(|copy| geometry.locate(lba, copy));
+        if !self.rules.are_plain()
+            && let Some(ReadRule::From(source)) = self.rules.of(geometry.region_of(lba))
+        {
+            let usable_copies = copies.clone().filter(|(slot, _)| usable.contains(*slot));
+            return copies
+                .find(|(slot, _)| *slot == source && usable.contains(source))
+                .or_else(|| usable_copies.min_by_key(|(slot, _)| *slot));
+        }
         self.reads.choose(copies.filter(|(slot, _)| usable.contains(*slot)))
+    }
+
+    /// The rule that a read's segment is under.
+    fn rule_of(&self, io: &HostIo) -> Option<ReadRule> {
+        self.rules.of(self.geometry.region_of(io.segment_start))
     }
 
     /// The next copy of the run at the cursor, then the next run.

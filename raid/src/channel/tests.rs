@@ -1,12 +1,14 @@
 //! Scenarios of one Channel, under a driver that holds each child until the scenario lets it come back.
 
 mod reads;
+mod rules;
 mod views;
 mod writes;
 
 use super::*;
 use crate::geometry::{GeometrySpec, Level};
 use crate::ids::{LeaseGen, SlotSet};
+use crate::msg::ReadRule;
 
 const MEDIA: Fault = Fault::of(FaultKind::Media);
 const GONE: Fault = Fault::of(FaultKind::Gone);
@@ -43,12 +45,15 @@ struct Rig {
     out: Vec<(Host, Child)>,
     on_failed: OnFailed,
     unread: Vec<FromChannel>,
+    /// Parts of host buffers that were filled with zeros: I/O, offset and length in blocks.
+    zeroed: Vec<(Host, u64, u64)>,
 }
 
 impl Rig {
     /// A Channel that knows View 1 with all members, which everybody knows; its messages were read.
     fn new(level: Level, members: usize, on_failed: OnFailed) -> Rig {
         let mut rig = Rig::unopened(level, members, on_failed);
+        rig.rules(&[]);
         rig.view(1, &[]);
         rig.settled(1);
         rig.sent();
@@ -63,7 +68,15 @@ impl Rig {
     fn unopened(level: Level, members: usize, on_failed: OnFailed) -> Rig {
         let channel = Channel::new(ChannelId(1), geometry(level, members), 1);
         let (ios, done, out, unread) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Rig { channel, ios, done, out, on_failed, unread }
+        Rig { channel, ios, done, out, on_failed, unread, zeroed: Vec::new() }
+    }
+
+    /// The Shard's first word. Arrays without redundancy have none.
+    fn rules(&mut self, rules: &[(u32, ReadRule)]) {
+        if self.channel.geometry.is_redundant() {
+            let rules = rules.iter().map(|(region, rule)| (RegionId(*region), *rule)).collect();
+            self.on(ToChannel::Rules(rules));
+        }
     }
 
     /// The host sends an I/O. Leases that it asks for are granted at once.
@@ -87,6 +100,7 @@ impl Rig {
         loop {
             match self.channel.next(IoId(host as u64), &mut self.ios[host]) {
                 Step::Submit(child) => self.out.push((host, child)),
+                Step::Zeros { offset_blocks, blocks } => self.zeroed.push((host, offset_blocks, blocks)),
                 Step::Wait => return,
                 Step::Done(result) => {
                     self.done[host] = Some(result);
@@ -122,7 +136,15 @@ impl Rig {
     fn view_of(&mut self, epoch: u64, in_sync: SlotSet, reachable: SlotSet) {
         let all = self.channel.geometry.slots();
         let (epoch, on_failed) = (Epoch(epoch), self.on_failed);
-        let view = View { epoch, in_sync, reachable, attached: all, flushes: all, on_failed };
+        let view = View {
+            epoch,
+            in_sync,
+            reachable,
+            attached: all,
+            flushes: all,
+            unrecordable: SlotSet::EMPTY,
+            on_failed,
+        };
         self.on(ToChannel::View(Arc::new(view)));
     }
 

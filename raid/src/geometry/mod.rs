@@ -192,7 +192,7 @@ impl Geometry {
     /// The Shard that owns `region`, of `shards` Shards.
     #[inline]
     pub fn shard_of(&self, region: RegionId, shards: u16) -> ShardId {
-        ShardId(((region.0 / ZONE_REGIONS) % u32::from(shards)) as u16)
+        ShardId((u32::from(crate::format::log::place(region).page) % u32::from(shards)) as u16)
     }
 
     /// Whether every block still has a copy when only `slots` are left.

@@ -125,7 +125,9 @@ impl World {
     fn check_events(&mut self) -> Checked {
         let newest = self.array.view().epoch;
         for event in self.array.events().since(self.membership.last_event) {
-            let (seq, epoch) = (event.seq, event.epoch);
+            let (Some(seq), Some(kind), epoch) = (event.seq, event.kind, event.epoch) else {
+                unreachable!("an array that keeps nothing on its drives numbers all its events: {event:?}")
+            };
             let follows = seq == self.membership.last_event + 1 && epoch >= self.membership.last_event_epoch;
             ensure(follows && epoch <= newest, Rule::Events, || {
                 format!("event {seq} of View {epoch} follows event {}", self.membership.last_event)
@@ -134,12 +136,10 @@ impl World {
             ensure(behind.is_none(), Rule::Events, || {
                 format!("event {seq} tells of View {epoch}, and somebody plans with View {behind:?}")
             })?;
-            let has_drive = event.kind.slot().is_none() || event.drive.is_some();
+            let has_drive = kind.slot().is_none() || event.drive.is_some();
             ensure(has_drive, Rule::Events, || format!("event {seq} names no drive: {}", event.text))?;
-            ensure(self.is_true(event.kind), Rule::Events, || {
-                format!("event {seq} is not true: {}", event.text)
-            })?;
-            if let EventKind::Started(state) | EventKind::StateChanged(state) = event.kind {
+            ensure(self.is_true(kind), Rule::Events, || format!("event {seq} is not true: {}", event.text))?;
+            if let EventKind::Started(state) | EventKind::StateChanged(state) = kind {
                 self.membership.told_state = Some(state);
             }
             (self.membership.last_event, self.membership.last_event_epoch) = (seq, epoch);
@@ -158,10 +158,12 @@ impl World {
                     FailCause::WriteError(_) | FailCause::FlushError(_) => blame.write_errors > 0,
                     FailCause::ReadErrors => blame.read_errors >= self.profile.limits.read,
                     FailCause::Operator => blame.was_ordered,
+                    FailCause::RecordError(_) | FailCause::Absent => false,
                 };
                 is_reason && !view.usable().contains(slot)
             }
             EventKind::Started(_) | EventKind::Stopping | EventKind::StateChanged(_) => true,
+            EventKind::MemberUnrecordable { .. } => false,
         }
     }
 

@@ -101,6 +101,7 @@ impl World {
                 }
                 _ if request.asleep => return Err(walks_in_its_sleep(id)),
                 Step::Done(result) => return self.complete(seat, id, result),
+                Step::Zeros { .. } => unreachable!("an array that keeps no log knows of no unwritten region"),
                 Step::Submit(child) => {
                     if !self.submit(seat, id, child)? {
                         return Ok(());

@@ -65,6 +65,8 @@ impl World {
             let (to, message) = match order {
                 FromArray::Channel(id, message) => (Node::Channel(id), Message::Channel(message)),
                 FromArray::Shard(id, message) => (Node::Shard(id), Message::Shard(message)),
+                FromArray::Io(io) => unreachable!("{io:?} of an array that keeps nothing on its drives"),
+                FromArray::Finished => continue,
                 FromArray::CloseMember(slot) => {
                     self.trace.note(self.step, &Happening::DriveClosed(slot));
                     self.check_close(slot)?;
@@ -88,6 +90,7 @@ impl World {
                     (Node::Channel(channel), Message::Channel(message))
                 }
                 FromShard::Array(message) => (Node::Array, Message::Array(message)),
+                FromShard::Io(io) => unreachable!("{io:?} of an array that keeps nothing on its drives"),
             };
             self.links.send(Sent { from: Node::Shard(id), to, message });
         }
@@ -128,7 +131,7 @@ impl World {
                 self.coverage.saw(Seen::RevokedInUse);
             }
         }
-        let is_view = matches!(message, ToChannel::View(_));
+        let is_view = matches!(message, ToChannel::View(_) | ToChannel::Rules(_));
         self.seats[seat].machine.on_message(message);
         if is_view {
             self.forget_trusted();
@@ -141,6 +144,7 @@ impl World {
         let mut asked = None;
         match &message {
             ToShard::View(view) => self.shard_views[at] = Some(view.clone()),
+            ToShard::ChannelOpened(_) | ToShard::RuleSeen { .. } | ToShard::Quit => {}
             ToShard::Acquire { channel, region } => asked = Some((*channel, *region)),
             ToShard::Release { channel, region, lease } => self.leases.released(*channel, *region, *lease),
             ToShard::ChannelClosed(channel) => {
@@ -157,7 +161,8 @@ impl World {
             ToShard::ChannelClosed(_) => RegionId(0)..RegionId(self.layout.regions()),
             _ => RegionId(0)..RegionId(0),
         };
-        self.shards[at].on_message(message);
+        let now_ms = self.now_ms();
+        self.shards[at].on_message(message, now_ms);
         if is_view {
             self.forget_trusted();
         }
@@ -241,14 +246,23 @@ fn seen_message(message: &Message) -> Seen {
         Message::Array(ToArray::Swapped(..)) => Seen::MsgSwapped,
         Message::Array(ToArray::Drained(..)) => Seen::MsgDrained,
         Message::Array(ToArray::Report { .. }) => Seen::MsgReport,
+        Message::Array(ToArray::Unrecorded { .. }) => Seen::MsgUnrecorded,
+        Message::Array(ToArray::ShardFlushed(_)) => Seen::MsgShardFlushed,
         Message::Channel(ToChannel::View(_)) => Seen::MsgView,
         Message::Channel(ToChannel::Settled(_)) => Seen::MsgSettled,
         Message::Channel(ToChannel::Kept { .. }) => Seen::MsgKept,
         Message::Channel(ToChannel::Grant { .. }) => Seen::MsgGrant,
         Message::Channel(ToChannel::Revoke { .. }) => Seen::MsgRevoke,
+        Message::Channel(ToChannel::GiveBackIfIdle { .. }) => Seen::MsgGiveBackIfIdle,
+        Message::Channel(ToChannel::Rules(_)) => Seen::MsgRules,
+        Message::Channel(ToChannel::Rule { .. }) => Seen::MsgRule,
+        Message::Channel(ToChannel::Denied { .. }) => Seen::MsgDenied,
         Message::Shard(ToShard::View(_)) => Seen::MsgView,
         Message::Shard(ToShard::Acquire { .. }) => Seen::MsgAcquire,
         Message::Shard(ToShard::Release { .. }) => Seen::MsgRelease,
+        Message::Shard(ToShard::ChannelOpened(_)) => Seen::MsgShardOpened,
+        Message::Shard(ToShard::RuleSeen { .. }) => Seen::MsgRuleSeen,
+        Message::Shard(ToShard::Quit) => Seen::MsgQuit,
         Message::Shard(ToShard::ChannelClosed(_)) => Seen::MsgShardClosed,
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use raid::array::ArraySpec;
 use raid::channel::Op;
 use raid::msg::ToChannel;
+use raid::shard::ShardSpec;
 use raid::view::ArrayState;
 use raid::{Array, Channel, ChannelId, Geometry, IoId, Level, Shard, ShardId, SlotSet, View};
 
@@ -88,7 +89,7 @@ impl World {
         };
         let mut world = World {
             disks: layout.slots().iter().map(disk).collect(),
-            shards: (0..profile.shards).map(|id| Shard::new(ShardId(id))).collect(),
+            shards: (0..profile.shards).map(|id| Shard::new(shard_spec(id, &geometry))).collect(),
             shard_views: vec![None; usize::from(profile.shards)],
             seats: Vec::new(),
             links: Links::default(),
@@ -250,7 +251,12 @@ fn array_spec(profile: &Profile, geometry: &Arc<Geometry>) -> ArraySpec {
         on_failed: profile.on_failed,
         limits: profile.limits,
         shards: profile.shards,
+        record: None,
     }
+}
+
+fn shard_spec(id: u16, geometry: &Arc<Geometry>) -> ShardSpec {
+    ShardSpec { id: ShardId(id), geometry: Arc::clone(geometry), log: None, idle_ms: 1000 }
 }
 
 /// What the coverage calls a host I/O.

@@ -2,11 +2,11 @@ use super::*;
 
 #[test]
 fn io_waits_until_the_array_has_sent_a_view() {
-    let mut rig = Rig::unopened(Level::Raid1, 2, OnFailed::Error);
+    let mut rig = Rig::unopened(Level::Raid0, 2, OnFailed::Error);
     assert_eq!(rig.sent(), [FromChannel::Array(ToArray::ChannelOpened(ChannelId(1)))]);
     let read = rig.start(Op::Read, 0, 8);
     assert!(rig.out.is_empty() && !rig.channel.is_idle());
-    rig.view(4, &[1]);
+    rig.view(4, &[]);
     assert_eq!(rig.out_to(read), [0]);
     assert_eq!(rig.sent(), [swapped(4), drained(4)]);
 }
@@ -86,6 +86,7 @@ fn an_io_is_named_ready_once_however_often_it_was_asked_about() {
     assert_eq!(rig.done[lease], Some(Ok(())));
 
     let mut rig = Rig::unopened(Level::Raid1, 2, OnFailed::Error);
+    rig.rules(&[]);
     let read = rig.start(Op::Read, 0, 8);
     rig.ask(read);
     rig.view(1, &[]);
