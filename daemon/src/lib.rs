@@ -13,6 +13,7 @@
 mod check;
 mod cli;
 pub mod client;
+mod examine;
 mod identity;
 mod memory;
 mod paint;

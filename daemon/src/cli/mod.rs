@@ -3,7 +3,6 @@
 mod args;
 mod array;
 mod events;
-mod examine;
 mod member;
 mod names;
 mod output;
@@ -18,7 +17,7 @@ use anyhow::Result;
 use clap::{CommandFactory, Parser};
 
 use crate::client::Client;
-use crate::{check, run, status};
+use crate::{check, examine, run, status};
 use args::{ArrayCommand, Cli, Command};
 pub use output::Output;
 
@@ -68,7 +67,7 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<Exit> {
         Command::Events { array, since, follow } => {
             events::run(&mut connect()?, array.as_deref(), *since, *follow, output)
         }
-        Command::Examine { path } => examine::run(path),
+        Command::Examine { path } => examine::command(path, output),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "basalt", &mut std::io::stdout());
             Ok(Exit::Done)

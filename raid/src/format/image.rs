@@ -163,6 +163,15 @@ pub fn decode(bytes: &[u8]) -> Result<Superblock, Damage> {
     Ok(sb)
 }
 
+/// What a copy says although [`decode`] refuses it, if that could be a record at all. For people to look at:
+/// nothing may be decided by it.
+pub fn salvage(bytes: &[u8]) -> Option<Superblock> {
+    let (image, _) = Image::ref_from_prefix(bytes).ok()?;
+    let sb = record(image).ok()?;
+    sb.check().ok()?;
+    Some(sb)
+}
+
 fn check_sum(image: &Image) -> Result<(), Damage> {
     let (found, wanted) = (image.head.crc32c.get(), checksum(image.as_bytes(), CRC_OFFSET));
     if found == wanted {

@@ -29,12 +29,12 @@ mod uuid;
 
 pub use damage::{Damage, Impossible, SectorDamage};
 pub use foreign::{Foreign, foreign};
-pub use image::{decode, encode};
+pub use image::{decode, encode, salvage};
 pub use log::{DecodedPage, LogPage, merge};
 pub use region::RegionState;
 pub use superblock::{
     BadBlock, Checkpoint, Consistency, EventRecord, Features, Generation, MemberRecord, Policy, RecordState,
-    Shape, ShutDown, Superblock,
+    Shape, ShutDown, Superblock, newest_copy,
 };
 pub use uuid::Uuid16;
 

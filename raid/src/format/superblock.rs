@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::damage::Impossible;
+use super::damage::{Damage, Impossible};
 use super::uuid::Uuid16;
 use crate::array::ErrorLimits;
 use crate::geometry::{Geometry, GeometryError, GeometrySpec, Level};
@@ -268,6 +268,15 @@ pub struct EventRecord {
     pub slot: Option<Slot>,
     /// More about it; the code gives it its meaning.
     pub detail: [u8; 16],
+}
+
+/// Which of a drive's two copies counts: the good one with the greater version. None: neither is good.
+pub fn newest_copy(copies: &[Result<Superblock, Damage>; 2]) -> Option<usize> {
+    let versions = copies.each_ref().map(|copy| copy.as_ref().ok().map(|sb| sb.version));
+    match versions {
+        [None, None] => None,
+        [a, b] => Some(usize::from(b > a)),
+    }
 }
 
 impl Superblock {

@@ -78,6 +78,7 @@ fn broken_superblocks_get_a_verdict() {
     for _ in 0..IMAGES {
         let which = draw.below(50) as usize;
         let bytes = broken(draw, &good[which]);
+        salvage(&bytes);
         match decode(&bytes) {
             Ok(sb) => {
                 accepted += 1;

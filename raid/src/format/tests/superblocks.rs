@@ -189,3 +189,26 @@ fn a_new_generation_remembers_the_ones_before() {
     next.begin_generation(Generation(1));
     assert!(old.is_ancestor_of(&next) && old.is_ancestor_of(&old) && !next.is_ancestor_of(&old));
 }
+
+#[test]
+fn of_two_copies_the_newer_good_one_counts() {
+    let of = |version| Ok(Superblock { version, ..example() });
+    assert_eq!(newest_copy(&[of(7), of(8)]), Some(1));
+    assert_eq!(newest_copy(&[of(8), of(7)]), Some(0));
+    assert_eq!(newest_copy(&[of(7), of(7)]), Some(0));
+    assert_eq!(newest_copy(&[Err(Damage::NoMagic), of(1)]), Some(1));
+    assert_eq!(newest_copy(&[of(1), Err(Damage::UnknownFormat(2))]), Some(0));
+    assert_eq!(newest_copy(&[Err(Damage::NoMagic), Err(Damage::NoMagic)]), None);
+}
+
+#[test]
+fn what_a_damaged_copy_says_can_be_looked_at() {
+    let mut bytes = encode(&example());
+    assert_eq!(salvage(&bytes), Some(example()));
+    bytes[500] ^= 1;
+    assert!(decode(&bytes).is_err());
+    assert_eq!(salvage(&bytes), Some(example()));
+    bytes[129] = 200;
+    assert_eq!(salvage(&bytes), None);
+    assert_eq!(salvage(&bytes[..100]), None);
+}
