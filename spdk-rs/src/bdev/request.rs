@@ -64,6 +64,11 @@ impl Channel {
         self.with_buffer(IoKind::Write, lba, buffer, done);
     }
 
+    /// As [`Channel::flush`], with a callback, which is never called before this returns.
+    pub fn flush_with(&self, lba: u64, blocks: u64, done: impl FnOnce(Result<(), IoError>) + 'static) {
+        start(self.inner(), IoKind::Flush, lba, blocks, None, |result, _| done(result));
+    }
+
     /// Makes the blocks read as zeroes.
     pub fn write_zeroes(&self, lba: u64, blocks: u64) -> IoFuture<Result<(), IoError>> {
         self.without_buffer(IoKind::WriteZeroes, lba, blocks)

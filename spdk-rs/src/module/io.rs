@@ -190,6 +190,12 @@ impl<D: Device> Io<D> {
         }
     }
 
+    /// Whether a child is out.
+    pub(super) fn has_children(&self) -> bool {
+        // SAFETY: the context is initialised.
+        unsafe { (*self.context()).busy != 0 }
+    }
+
     /// SPDK's block parameters. Filled for all kinds but reset and abort.
     #[inline(always)]
     pub(super) fn params(&self) -> *const sys::spdk_bdev_io_block_params {

@@ -14,6 +14,7 @@
 mod buffers;
 mod child;
 mod context;
+mod copy;
 mod declare;
 mod device;
 mod guards;
