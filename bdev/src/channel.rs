@@ -98,6 +98,7 @@ impl ChannelCore {
                         return self.starve(io);
                     }
                 }
+                Move::Zeros => self.fill_with_zeros(&mut io, &child),
                 Move::Done(result) => {
                     self.send_messages();
                     return io.complete(result.map_err(error_of));
@@ -108,6 +109,18 @@ impl ChannelCore {
                     return;
                 }
             }
+        }
+    }
+
+    /// The blocks that `part` names were never written.
+    #[cold]
+    fn fill_with_zeros(&self, io: &mut Io<RaidBdev>, part: &Child) {
+        static ZEROS: [u8; 4096] = [0; 4096];
+        let block_size = u64::from(self.shared.geometry.block_size());
+        let start = (part.host_offset_blocks * block_size) as usize;
+        let end = start + (part.blocks * block_size) as usize;
+        for at in (start..end).step_by(ZEROS.len()) {
+            io.copy_to_host(at, &ZEROS[..ZEROS.len().min(end - at)]);
         }
     }
 
@@ -143,7 +156,7 @@ impl ChannelCore {
 
     /// A message has come for the machine.
     pub fn on_message(self: &Rc<Self>, message: ToChannel) {
-        let is_view = matches!(message, ToChannel::View(_));
+        let is_view = matches!(message, ToChannel::View(_) | ToChannel::Rules(_));
         self.machine.borrow_mut().on_message(message);
         if is_view {
             self.open_members();

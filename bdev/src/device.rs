@@ -23,8 +23,8 @@ pub(crate) struct Shared {
     pub shards: ShardAddresses,
     /// What every member can do.
     pub supports: IoKindSet,
-    /// By shard: regions with leases out, as it said last.
-    pub leased_regions: Vec<Arc<AtomicU32>>,
+    /// By shard: regions that are marked as being written to, as it said last.
+    pub marked_regions: Vec<AtomicU32>,
     drives: Mutex<Vec<Option<Arc<Descriptor>>>>,
 }
 
@@ -45,8 +45,8 @@ impl Shared {
             }
         });
         let supports = supports.collect();
-        let leased_regions = shards.iter().map(|_| Arc::default()).collect();
-        Shared { id, geometry, array, shards, supports, leased_regions, drives: Mutex::new(drives) }
+        let marked_regions = shards.iter().map(|_| AtomicU32::default()).collect();
+        Shared { id, geometry, array, shards, supports, marked_regions, drives: Mutex::new(drives) }
     }
 
     /// The open drive in `slot`.
@@ -114,8 +114,7 @@ impl Device for RaidBdev {
     }
 
     fn destruct(&self, done: DestructDone) {
-        array::forget(self.0.id);
-        drop(done);
+        array::finish(self.0.id, done);
     }
 
     fn info(&self) -> serde_json::Value {

@@ -18,9 +18,13 @@
 
 mod array;
 mod channel;
+mod clock;
 mod device;
+mod host;
+mod meta;
 mod module;
 mod port;
 mod rpc;
 mod shard;
+mod task;
 mod translate;

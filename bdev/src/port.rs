@@ -19,6 +19,7 @@ use spdk_rs::poller::{Busy, Poller};
 use crate::array::Owner;
 use crate::channel::ChannelCore;
 use crate::shard::{Keeper, NewShard};
+use crate::task::Tasks;
 
 /// An array of this process; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,10 +72,13 @@ struct Open {
     outboxes: RefCell<HashMap<u32, Outbox<Post>>>,
     unsent: Cell<bool>,
     closing: Cell<bool>,
+    /// Futures that are not over.
+    spawned: Cell<usize>,
     /// Holds this port, until it closes: a port outlives its users as long as it has something to send.
     poller: RefCell<Option<Poller>>,
     channels: RefCell<HashMap<ChannelId, Rc<ChannelCore>>>,
     shards: Keeper,
+    tasks: Tasks,
     owners: RefCell<HashMap<ArrayId, Rc<Owner>>>,
 }
 
@@ -101,9 +105,11 @@ impl Unopened {
             outboxes: RefCell::default(),
             unsent: Cell::new(false),
             closing: Cell::new(false),
+            spawned: Cell::new(0),
             poller: RefCell::default(),
             channels: RefCell::default(),
             shards: Keeper::default(),
+            tasks: Tasks::default(),
             owners: RefCell::default(),
         }));
         let polled = port.clone();
@@ -133,6 +139,21 @@ impl Port {
         self.0.closing.set(true);
     }
 
+    /// Runs `future` on this thread. The port stays open at least until it is over.
+    pub fn spawn(&self, future: impl Future<Output = ()> + 'static) {
+        let port = self.clone();
+        port.0.spawned.set(port.0.spawned.get() + 1);
+        self.0.tasks.spawn(async move {
+            future.await;
+            port.0.spawned.set(port.0.spawned.get() - 1);
+        });
+    }
+
+    /// The Shards on this thread.
+    pub fn shards(&self) -> &Keeper {
+        &self.0.shards
+    }
+
     pub fn add_channel(&self, id: ChannelId, channel: Rc<ChannelCore>) {
         self.0.channels.borrow_mut().insert(id, channel);
     }
@@ -156,10 +177,12 @@ impl Port {
             handled += 1;
             self.handle(post);
         }
+        handled += self.0.tasks.run();
         if self.0.unsent.get() {
             self.flush();
         }
-        if self.0.closing.get() && !self.0.unsent.get() && handled == 0 {
+        let is_done = !self.0.unsent.get() && self.0.spawned.get() == 0;
+        if self.0.closing.get() && is_done && handled == 0 {
             // Ends the poller from inside, and with it its hold on this port.
             drop(self.0.poller.borrow_mut().take());
         }
@@ -197,10 +220,10 @@ impl Port {
                 if let Some(owner) = self.owner(array) {
                     owner.channel_opened(channel, address.clone());
                 }
-                self.0.shards.channel_opened(array, channel, address);
+                self.0.shards.knows(array, channel, address);
             }
             Post::Shard(array, message) => self.0.shards.on_message(self, array, message),
-            Post::NewShard(array, shard) => self.0.shards.add(array, shard),
+            Post::NewShard(array, shard) => self.0.shards.add(self, array, shard),
             Post::DropShard(array) => self.0.shards.remove(array),
             Post::Close => self.close(),
         }

@@ -3,16 +3,23 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use raid::msg::{ToArray, ToShard};
-use raid::shard::FromShard;
-use raid::{ChannelId, Shard, ShardId};
+use raid::shard::{FromShard, ShardSpec};
+use raid::{ChannelId, Shard};
 use spdk_rs::cpuset::CpuSet;
+use spdk_rs::poller::{Busy, Poller};
 use spdk_rs::thread::ThreadHandle;
 use spdk_rs::{Errno, env};
 
+use crate::clock::now_ms;
+use crate::device::Shared;
+use crate::meta::MetaChannels;
 use crate::port::{Address, ArrayId, Port, Post, ShardAddresses, Unopened};
+
+/// How often the machines are asked whether it is time for something.
+const CLOCK_US: u64 = 200_000;
 
 /// One SPDK thread per core of the application, for the Shards of all arrays.
 pub(crate) struct ShardThreads {
@@ -50,74 +57,112 @@ impl ShardThreads {
 
 /// What a thread needs to keep the Shard of a new array.
 pub(crate) struct NewShard {
-    pub id: ShardId,
-    pub array: Address,
-    /// Where the Shard says how many of its regions are leased.
-    pub leased_regions: Arc<AtomicU32>,
+    pub spec: ShardSpec,
+    pub shared: Arc<Shared>,
 }
 
 /// The Shards of one thread.
 #[derive(Default)]
 pub(crate) struct Keeper {
     kept: RefCell<HashMap<ArrayId, Kept>>,
+    /// Tells the machines the time, while there are any.
+    clock: RefCell<Option<Poller>>,
 }
 
 struct Kept {
     machine: Shard,
-    array: Address,
+    shared: Arc<Shared>,
+    members: MetaChannels,
     channels: HashMap<ChannelId, Address>,
-    leased_regions: Arc<AtomicU32>,
 }
 
 impl Keeper {
-    pub fn add(&self, array: ArrayId, new: NewShard) {
-        let kept = Kept {
-            machine: Shard::new(new.id),
-            array: new.array,
-            channels: HashMap::new(),
-            leased_regions: new.leased_regions,
-        };
+    pub fn add(&self, port: &Port, array: ArrayId, new: NewShard) {
+        let NewShard { spec, shared } = new;
+        let members = MetaChannels::new(Arc::clone(&shared));
+        let kept = Kept { machine: Shard::new(spec), shared, members, channels: HashMap::new() };
         self.kept.borrow_mut().insert(array, kept);
+        let mut clock = self.clock.borrow_mut();
+        if clock.is_none() {
+            let port = port.clone();
+            *clock =
+                Some(Poller::register("basalt_shard_clock", CLOCK_US, move || port.shards().tick(&port)));
+        }
     }
 
     pub fn remove(&self, array: ArrayId) {
         self.kept.borrow_mut().remove(&array);
+        if self.kept.borrow().is_empty() {
+            drop(self.clock.borrow_mut().take());
+        }
     }
 
-    pub fn channel_opened(&self, array: ArrayId, channel: ChannelId, address: Address) {
+    /// Where a Channel is to be answered.
+    pub fn knows(&self, array: ArrayId, channel: ChannelId, address: Address) {
         if let Some(kept) = self.kept.borrow_mut().get_mut(&array) {
             kept.channels.insert(channel, address);
         }
     }
 
     pub fn on_message(&self, port: &Port, array: ArrayId, message: ToShard) {
+        let closed = if let ToShard::ChannelClosed(channel) = message { Some(channel) } else { None };
+        self.with(port, array, |kept| {
+            kept.machine.on_message(message, now_ms());
+            if let Some(channel) = closed {
+                kept.channels.remove(&channel);
+            }
+        });
+    }
+
+    fn tick(&self, port: &Port) -> Busy {
+        let now_ms = now_ms();
+        let is_due = |kept: &Kept| kept.machine.deadline_ms().is_some_and(|deadline| deadline <= now_ms);
+        let all = self.kept.borrow();
+        let due: Vec<ArrayId> = all.iter().filter(|(_, kept)| is_due(kept)).map(|(id, _)| *id).collect();
+        drop(all);
+        for array in &due {
+            self.with(port, *array, |kept| kept.machine.on_time(now_ms));
+        }
+        if due.is_empty() { Busy::No } else { Busy::Yes }
+    }
+
+    /// Lets something happen to the Shard of `array`, and carries out what it wants done then.
+    fn with(&self, port: &Port, array: ArrayId, happens: impl FnOnce(&mut Kept)) {
         let mut all = self.kept.borrow_mut();
         let Some(kept) = all.get_mut(&array) else { return };
-        let closed = if let ToShard::ChannelClosed(channel) = message { Some(channel) } else { None };
-        kept.machine.on_message(message);
-        kept.leased_regions.store(kept.machine.leased_regions() as u32, Ordering::Relaxed);
+        happens(kept);
+        let counter = &kept.shared.marked_regions[usize::from(kept.machine.id().0)];
+        counter.store(kept.machine.marked_regions(), Ordering::Relaxed);
         while let Some(message) = kept.machine.take_message() {
-            kept.send(port, array, message);
-        }
-        if let Some(channel) = closed {
-            kept.channels.remove(&channel);
+            kept.carry_out(port, array, message);
         }
     }
 }
 
 impl Kept {
-    fn send(&self, port: &Port, array: ArrayId, message: FromShard) {
+    fn carry_out(&self, port: &Port, array: ArrayId, message: FromShard) {
         match message {
-            FromShard::Array(message) => self.send_array(port, array, message),
+            FromShard::Array(message) => {
+                if let ToArray::Drained(..) = message
+                    && let Some(view) = self.machine.view()
+                {
+                    self.members.keep(view.attached);
+                }
+                port.send(&self.shared.array, Post::Array(array, message));
+            }
             FromShard::Channel(channel, message) => {
                 if let Some(address) = self.channels.get(&channel) {
                     port.send(address, Post::Channel(channel, message));
                 }
             }
+            FromShard::Io(io) => {
+                let (outcome, ticket) = (self.members.begin(&io), io.ticket);
+                let back = port.clone();
+                port.spawn(async move {
+                    let result = outcome.await;
+                    back.shards().with(&back, array, |kept| kept.machine.io_done(ticket, result, now_ms()));
+                });
+            }
         }
-    }
-
-    fn send_array(&self, port: &Port, array: ArrayId, message: ToArray) {
-        port.send(&self.array, Post::Array(array, message));
     }
 }

@@ -5,140 +5,56 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use raid::array::{ArraySpec, ErrorLimits};
-use raid::pool::PoolRefusal;
-use raid::view::OnFailed;
-use raid::{Geometry, GeometryError, GeometrySpec, Level, Slot, SlotSet};
-use serde::{Deserialize, Serialize};
+use raid::array::{ArraySpec, RecordSpec};
+use raid::shard::{LogSpec, ShardSpec};
+use raid::{Geometry, GeometrySpec, Level, ShardId, Slot};
 use spdk_rs::Errno;
-use spdk_rs::bdev::{BdevEvent, BdevInfo, Claim, Descriptor, IoKind};
 use spdk_rs::module::{self as spdk_module, BdevSpec};
-use thiserror::Error;
 use uuid::Uuid;
 
 use super::Registry;
-use super::owner::{About, Drive, Owner};
+use super::drives::{Drive, open_drives, present_slots};
+use super::error::CreateError;
+use super::label;
+use super::owner::{About, Owner};
+use super::params::{CreateParams, Existing, Metadata};
 use crate::device::{RaidBdev, Shared};
-use crate::module::{self, BASALT};
+use crate::module::BASALT;
 use crate::port::{ArrayId, Post};
 use crate::shard::NewShard;
 
 /// Room for superblocks, the dirty log and what else a member will keep before its data, in bytes.
-const METADATA_BYTES: u64 = 8 << 20;
+const METADATA_BYTES: u64 = raid::format::DATA_OFFSET_MIN;
 
 const CHUNK_KB_DEFAULT: u64 = 64;
 
+/// How long a region is left alone before its mark is cleared.
+const IDLE_MS: u64 = 2_000;
+
 static NEXT_ARRAY: AtomicU32 = AtomicU32::new(0);
 
-/// Parameters of `bdev_basalt_create`.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CreateParams {
-    pub name: String,
-    pub level: String,
-    /// Bdev names by slot; null for a slot that is filled later.
-    pub members: Vec<Option<String>>,
-    #[serde(default)]
-    pub spares: Vec<String>,
-    pub chunk_kb: Option<u64>,
-    pub layout: Option<String>,
-    pub consistency: Option<String>,
-    pub region_kb: Option<u64>,
-    pub data_offset_kb: Option<u64>,
-    pub metadata: Option<Metadata>,
-    pub initial: Option<String>,
-    pub on_failed: Option<OnFailedParam>,
-    /// Drives that can't flush and need not.
-    #[serde(default)]
-    pub assume_durable: Vec<String>,
-    pub max_errors: Option<ErrorLimitsParam>,
-    pub uuid: Option<Uuid>,
-}
-
-/// Where membership is kept.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Metadata {
-    #[default]
-    Drives,
-    None,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum OnFailedParam {
-    Error,
-    Wait,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ErrorLimitsParam {
-    pub read: Option<u32>,
-    pub write: Option<u32>,
-}
-
-/// Why an array can't be made.
-#[derive(Debug, Error)]
-pub(crate) enum CreateError {
-    #[error("'{0}' is no name for an array; use letters, digits, '-', '_' and '.', at most 63 of them")]
-    Name(String),
-    #[error("there is a bdev '{0}' already; choose another name for the array")]
-    NameTaken(String),
-    #[error(transparent)]
-    Geometry(#[from] GeometryError),
-    #[error(transparent)]
-    Pool(#[from] PoolRefusal),
-    #[error("layout '{0}' is not for {1}; {2}")]
-    Layout(String, Level, &'static str),
-    #[error("{option} '{value}' {why}")]
-    Option { option: &'static str, value: String, why: &'static str },
-    #[error(
-        "{option} of {value_kb} KiB is impossible: it must be a {rule} and fit blocks of {block_size} bytes"
-    )]
-    Size { option: &'static str, value_kb: u64, rule: &'static str, block_size: u32 },
-    #[error("there is no drive '{0}'; 'bdev_get_bdevs' lists those there are")]
-    NoSuchDrive(String),
-    #[error("drive '{drive}' can't be opened for writing: {errno}; something else uses it")]
-    Open { drive: String, errno: Errno },
-    #[error(
-        "drive '{drive}' has blocks of {block_size} bytes and '{first}' of {first_block_size}; \
-         use drives with one block size"
-    )]
-    MixedBlocks { drive: String, block_size: u32, first: String, first_block_size: u32 },
-    #[error("drive '{drive}' keeps {md_size} bytes of metadata per block; format it without")]
-    BlockMetadata { drive: String, md_size: u32 },
-    #[error(
-        "drive '{drive}' can't flush, so that what was acknowledged may be lost in a power cut; \
-         say assume_durable for it if it loses nothing then{hint}"
-    )]
-    NoFlush { drive: String, hint: &'static str },
-    #[error("assume_durable names '{0}', which is not a member")]
-    DurableStranger(String),
-    #[error("the array can't start: the members that are present do not hold all of its blocks")]
-    Unserved,
-    #[error("the shard threads can't be started: {0}")]
-    Shards(Errno),
-    #[error("the bdev can't be registered: {0}")]
-    Register(Errno),
+/// What is on the members when an array begins to run.
+pub(super) struct Found {
+    pub record: Option<RecordSpec>,
+    /// By Shard; None for an array that keeps no log.
+    pub logs: Option<Vec<LogSpec>>,
+    pub uuid: Uuid,
 }
 
 impl Registry {
     /// Makes an array and its bdev.
-    pub fn create(self: &Rc<Self>, params: &CreateParams) -> Result<Rc<Owner>, CreateError> {
-        check_name(&params.name)?;
-        let level = level_of(params)?;
-        check_options(params, level)?;
+    pub async fn create(self: Rc<Self>, params: CreateParams) -> Result<Rc<Owner>, CreateError> {
+        let level = params.check()?;
         let names: Vec<String> = params.members.iter().flatten().cloned().collect();
         self.pool.borrow_mut().admit(&params.name, &names)?;
-        let created = self.create_admitted(params, level);
+        let created = self.create_admitted(&params, level).await;
         if created.is_err() {
             self.pool.borrow_mut().leave(&params.name);
         }
         created
     }
 
-    fn create_admitted(
+    async fn create_admitted(
         self: &Rc<Self>,
         params: &CreateParams,
         level: Level,
@@ -146,184 +62,73 @@ impl Registry {
         let id = ArrayId(NEXT_ARRAY.fetch_add(1, Ordering::Relaxed));
         let drives = open_drives(id, params)?;
         let geometry = Arc::new(geometry_of(params, level, &drives)?);
-        let present: SlotSet = present_slots(&drives);
-        if !geometry.is_served_by(present) {
+        if !geometry.is_served_by(present_slots(&drives)) {
             return Err(CreateError::Unserved);
         }
         let shards = self.shard_addresses().map_err(CreateError::Shards)?;
+        let found = match params.metadata() {
+            Metadata::None => {
+                Found { record: None, logs: None, uuid: params.uuid.unwrap_or_else(Uuid::new_v4) }
+            }
+            Metadata::Drives => {
+                if params.existing != Existing::Overwrite {
+                    label::refuse_used(&drives).await?;
+                }
+                label::make(params, level, &geometry, &drives, shards.count()).await?
+            }
+        };
+        self.run(id, params, geometry, drives, found)
+    }
+
+    /// Registers the bdev of an array and lets its machines run.
+    pub(super) fn run(
+        self: &Rc<Self>,
+        id: ArrayId,
+        params: &CreateParams,
+        geometry: Arc<Geometry>,
+        drives: Vec<Option<Drive>>,
+        found: Found,
+    ) -> Result<Rc<Owner>, CreateError> {
+        let shards = self.shard_addresses().map_err(CreateError::Shards)?;
         let descriptors = drives.iter().map(|drive| drive.as_ref().map(|d| Arc::clone(d.descriptor())));
         let array = self.port.address();
-        let shared =
-            Shared::new(id, Arc::clone(&geometry), array.clone(), shards.clone(), descriptors.collect());
+        let shared = Shared::new(id, Arc::clone(&geometry), array, shards.clone(), descriptors.collect());
         let shared = Arc::new(shared);
-        let uuid = params.uuid.unwrap_or_else(Uuid::new_v4);
-        let spec = bdev_spec(params, &geometry, &drives, uuid);
+        let spec = bdev_spec(params, &geometry, &drives, found.uuid);
         let bdev = spdk_module::register(&BASALT, spec, RaidBdev(Arc::clone(&shared)));
         let bdev = bdev.map_err(|errno| match errno {
             Errno::EEXIST => CreateError::NameTaken(params.name.clone()),
             errno => CreateError::Register(errno),
         })?;
+        let mut logs = found.logs.map(Vec::into_iter);
         for (n, address) in shards.iter().enumerate() {
-            let new = NewShard {
-                id: raid::ShardId(n as u16),
-                array: array.clone(),
-                leased_regions: Arc::clone(&shared.leased_regions[n]),
-            };
-            self.port.send(address, Post::NewShard(id, new));
+            let log = logs.as_mut().and_then(Iterator::next);
+            let geometry = Arc::clone(&geometry);
+            let spec = ShardSpec { id: ShardId(n as u16), geometry, log, idle_ms: IDLE_MS };
+            self.port.send(address, Post::NewShard(id, NewShard { spec, shared: Arc::clone(&shared) }));
         }
         let flushes =
             drives.iter().enumerate().filter(|(_, drive)| drive.as_ref().is_some_and(Drive::flushes));
         let spec = ArraySpec {
             geometry,
-            drives: params.members.clone(),
+            drives: drives.iter().map(|drive| drive.as_ref().map(|d| d.name().to_owned())).collect(),
             flushes: flushes.map(|(slot, _)| Slot(slot as u8)).collect(),
-            on_failed: match params.on_failed {
-                Some(OnFailedParam::Wait) => OnFailed::Wait,
-                Some(OnFailedParam::Error) | None => OnFailed::Error,
-            },
-            limits: limits_of(params),
+            on_failed: params.on_failed(),
+            limits: params.limits(),
             shards: shards.count(),
+            record: found.record,
         };
-        let about = About { params: CreateParams { uuid: Some(uuid), ..params.clone() }, uuid };
+        let about =
+            About { params: CreateParams { uuid: Some(found.uuid), ..params.clone() }, uuid: found.uuid };
         let owner = Rc::new(Owner::new(about, spec, shared, drives, bdev, self.port.clone()));
         self.port.add_owner(id, Rc::clone(&owner));
         self.arrays.borrow_mut().insert(id, Rc::clone(&owner));
         owner.carry_out_orders();
-        tracing::info!(array = owner.name(), %level, "array is up");
+        owner.start_clock();
+        self.tell_gone_drives(id);
+        tracing::info!(array = owner.name(), level = %owner.level(), "array is up");
         Ok(owner)
     }
-}
-
-fn check_name(name: &str) -> Result<(), CreateError> {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > 63 || !name.chars().all(good) {
-        return Err(CreateError::Name(name.to_owned()));
-    }
-    Ok(())
-}
-
-fn level_of(params: &CreateParams) -> Result<Level, CreateError> {
-    let level: Level = params.level.parse()?;
-    match (level, params.layout.as_deref()) {
-        (level, None) => Ok(level),
-        (Level::Raid10 { .. }, Some(layout)) => {
-            let near = layout.strip_prefix("near=").and_then(|near| near.parse().ok());
-            let near = near.ok_or_else(|| {
-                CreateError::Layout(layout.to_owned(), level, "raid10 takes near=N, such as near=2")
-            })?;
-            Ok(Level::Raid10 { near })
-        }
-        (level, Some(layout)) => {
-            Err(CreateError::Layout(layout.to_owned(), level, "leave it out: this level has no layouts"))
-        }
-    }
-}
-
-/// Refuses what a later version brings, rather than taking it and doing something else.
-fn check_options(params: &CreateParams, level: Level) -> Result<(), CreateError> {
-    let wrong = |option, value: &str, why| Err(CreateError::Option { option, value: value.to_owned(), why });
-    match params.consistency.as_deref() {
-        None | Some("auto" | "none") => {}
-        Some("log") => return wrong("consistency", "log", "is for raid5 and raid6; use auto"),
-        Some("bitmap") => {
-            return wrong("consistency", "bitmap", "comes with durable metadata; use auto or none for now");
-        }
-        Some(other) => return wrong("consistency", other, "does not exist; use auto or none"),
-    }
-    match params.initial.as_deref() {
-        None | Some("auto" | "lazy" | "assume_clean") => {}
-        Some("zero") => return wrong("initial", "zero", "comes with sync jobs; use auto for now"),
-        Some(other) => return wrong("initial", other, "does not exist; use auto, lazy or assume_clean"),
-    }
-    if let Some(spare) = params.spares.first() {
-        return wrong("spares", spare, "can't be used yet: spares come with rebuild; leave them out for now");
-    }
-    let write_limit = params.max_errors.and_then(|limits| limits.write);
-    if write_limit.is_some_and(|limit| limit != 1) {
-        let why = "must be 1: a member that missed a write can stay only once regions can be resynced";
-        return wrong("max_errors.write", &write_limit.unwrap_or_default().to_string(), why);
-    }
-    if params.max_errors.and_then(|limits| limits.read) == Some(0) {
-        return wrong("max_errors.read", "0", "would fail every member at once; use at least 1");
-    }
-    if params.chunk_kb.is_some() && !matches!(level, Level::Raid0 | Level::Raid10 { .. }) {
-        return wrong("chunk_kb", &level.to_string(), "has no chunks; leave it out");
-    }
-    Ok(())
-}
-
-fn open_drives(id: ArrayId, params: &CreateParams) -> Result<Vec<Option<Drive>>, CreateError> {
-    let members = || params.members.iter().flatten();
-    if let Some(stranger) = params.assume_durable.iter().find(|name| !members().any(|m| m == *name)) {
-        return Err(CreateError::DurableStranger(stranger.clone()));
-    }
-    let mut drives: Vec<Option<Drive>> = Vec::new();
-    for (slot, name) in params.members.iter().enumerate() {
-        let drive = match name {
-            Some(name) => Some(open_drive(id, Slot(slot as u8), name, params)?),
-            None => None,
-        };
-        if let (Some(drive), Some(first)) = (&drive, drives.iter().flatten().next()) {
-            check_same_blocks(drive, first)?;
-        }
-        drives.push(drive);
-    }
-    Ok(drives)
-}
-
-fn open_drive(id: ArrayId, slot: Slot, name: &str, params: &CreateParams) -> Result<Drive, CreateError> {
-    let on_event = move |event| {
-        if event == BdevEvent::Removed
-            && let Some(registry) = module::registry()
-            && let Some(owner) = registry.arrays.borrow().get(&id).cloned()
-        {
-            owner.member_gone(slot);
-        }
-    };
-    let descriptor = Descriptor::open(name, true, on_event).map_err(|errno| match errno {
-        Errno::ENODEV => CreateError::NoSuchDrive(name.to_owned()),
-        errno => CreateError::Open { drive: name.to_owned(), errno },
-    })?;
-    let info = descriptor.info();
-    if info.md_size > 0 {
-        return Err(CreateError::BlockMetadata { drive: name.to_owned(), md_size: info.md_size });
-    }
-    let assumed = params.assume_durable.iter().any(|durable| durable == name);
-    let flushes = flushes(&info);
-    if let (Err(hint), false) = (flushes, assumed) {
-        return Err(CreateError::NoFlush { drive: name.to_owned(), hint });
-    }
-    let claim = claim(&descriptor).map_err(|errno| CreateError::Open { drive: name.to_owned(), errno })?;
-    Ok(Drive::new(name.to_owned(), &info, claim, flushes.is_ok()))
-}
-
-fn claim(descriptor: &Arc<Descriptor>) -> Result<Claim, Errno> {
-    descriptor.claim(&BASALT)
-}
-
-/// Whether a FLUSH reaches the drive's medium; if not, what might be done about it.
-fn flushes(info: &BdevInfo) -> Result<(), &'static str> {
-    if !info.supports_natively.contains(IoKind::Flush) {
-        return Err("");
-    }
-    if info.module == "nvme" && info.write_cache && !spdk_rs::bdev::nvme_flush_is_enabled() {
-        return Err(
-            ", or let SPDK send flushes: call bdev_nvme_set_options with enable_flush before the first controller",
-        );
-    }
-    Ok(())
-}
-
-fn check_same_blocks(drive: &Drive, first: &Drive) -> Result<(), CreateError> {
-    if drive.block_size() == first.block_size() {
-        return Ok(());
-    }
-    Err(CreateError::MixedBlocks {
-        drive: drive.name().to_owned(),
-        block_size: drive.block_size(),
-        first: first.name().to_owned(),
-        first_block_size: first.block_size(),
-    })
 }
 
 fn geometry_of(
@@ -355,17 +160,6 @@ fn geometry_of(
         data_offset_blocks: blocks("data_offset_kb", offset_kb, "whole number of blocks")?,
     };
     Ok(spec.build()?)
-}
-
-fn limits_of(params: &CreateParams) -> ErrorLimits {
-    let default = ErrorLimits::default();
-    let Some(limits) = params.max_errors else { return default };
-    ErrorLimits { read: limits.read.unwrap_or(default.read), write: limits.write.unwrap_or(default.write) }
-}
-
-fn present_slots(drives: &[Option<Drive>]) -> SlotSet {
-    let present = drives.iter().enumerate().filter(|(_, drive)| drive.is_some());
-    present.map(|(slot, _)| Slot(slot as u8)).collect()
 }
 
 fn bdev_spec(params: &CreateParams, geometry: &Geometry, drives: &[Option<Drive>], uuid: Uuid) -> BdevSpec {

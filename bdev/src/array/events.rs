@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use raid::array::{EventKind, EventLog};
 use serde::{Deserialize, Serialize};
 use spdk_rs::poller::{Busy, Poller};
 
@@ -39,7 +40,8 @@ pub(crate) struct EventReply {
 
 #[derive(Debug, Serialize)]
 struct EventView {
-    seq: u64,
+    /// Null for an event that no member could record.
+    seq: Option<u64>,
     time_ms: u64,
     array: String,
     kind: &'static str,
@@ -60,6 +62,8 @@ pub(crate) struct Waiters {
 struct Waiter {
     owner: Rc<Owner>,
     query: EventQuery,
+    /// How many events the array had told when the caller asked.
+    told: u64,
     until: Instant,
     reply: Box<dyn FnOnce(EventReply)>,
 }
@@ -67,7 +71,9 @@ struct Waiter {
 impl Waiters {
     pub fn ask(&self, owner: Rc<Owner>, query: EventQuery, reply: impl FnOnce(EventReply) + 'static) {
         let wait = Duration::from_secs(query.wait_s.min(WAIT_MAX_S));
-        let waiter = Waiter { owner, query, until: Instant::now() + wait, reply: Box::new(reply) };
+        let told = owner.with_events(EventLog::told);
+        let until = Instant::now() + wait;
+        let waiter = Waiter { owner, query, told, until, reply: Box::new(reply) };
         if wait.is_zero() || waiter.has_events() {
             return waiter.answer();
         }
@@ -113,7 +119,7 @@ fn answer_if(waiting: &RefCell<Vec<Waiter>>, mut ripe: impl FnMut(&mut Waiter) -
 
 impl Waiter {
     fn has_events(&self) -> bool {
-        self.owner.with_events(|events| events.last_seq() > self.query.since)
+        self.owner.with_events(|events| events.last_seq() > self.query.since || events.told() > self.told)
     }
 
     fn answer(self) {
@@ -126,9 +132,9 @@ impl Waiter {
                     seq: event.seq,
                     time_ms: event.time_ms,
                     array: self.owner.name().to_owned(),
-                    kind: event.kind.name(),
+                    kind: event.name(),
                     text: event.text.clone(),
-                    slot: event.kind.slot().map(|slot| slot.0),
+                    slot: event.kind.and_then(EventKind::slot).map(|slot| slot.0),
                     drive: event.drive.clone(),
                     epoch: event.epoch.0,
                 })

@@ -1,22 +1,30 @@
 //! Arrays, on the app thread: the registry of those that exist, and what is asked of them.
 
 mod create;
+mod drives;
+mod error;
 mod events;
+mod label;
 mod owner;
+mod params;
 mod status;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use raid::Slot;
 use raid::array::{Receipt, Refusal};
 use raid::pool::{Pool, PoolRefusal};
 use spdk_rs::Errno;
+use spdk_rs::module::DestructDone;
 use thiserror::Error;
 
-pub(crate) use create::{CreateError, CreateParams};
+pub(crate) use error::CreateError;
 pub(crate) use events::{EventQuery, EventReply};
+use owner::Afterwards;
 pub(crate) use owner::Owner;
+pub(crate) use params::CreateParams;
 pub(crate) use status::{ArrayStats, ArrayStatus};
 
 use crate::module;
@@ -28,6 +36,8 @@ pub(crate) struct Registry {
     pub port: Port,
     pool: RefCell<Pool>,
     arrays: RefCell<BTreeMap<ArrayId, Rc<Owner>>>,
+    /// Drives that went before their array was there to be told.
+    gone: RefCell<BTreeSet<(ArrayId, Slot)>>,
     shards: RefCell<Option<ShardThreads>>,
     events: events::Waiters,
 }
@@ -53,6 +63,7 @@ impl Registry {
             port,
             pool: RefCell::default(),
             arrays: RefCell::default(),
+            gone: RefCell::default(),
             shards: RefCell::default(),
             events: events::Waiters::default(),
         }
@@ -97,15 +108,29 @@ impl Registry {
         Ok(owner.remove_member(owner.slot_of(drive)?)?)
     }
 
-    /// Removes an array; its drives are left as they are. `done` is called when it is gone.
+    /// Removes an array: its drives forget that they were members. `done` is called when it is gone.
     pub fn delete(
         &self,
         name: &str,
         done: impl FnOnce(Result<(), Errno>) + 'static,
     ) -> Result<(), ArrayError> {
+        self.take_down(name, Afterwards::Wipe, done)
+    }
+
+    /// Stops an array: it can be started again from its drives. `done` is called when it is gone.
+    pub fn halt(&self, name: &str, done: impl FnOnce(Result<(), Errno>) + 'static) -> Result<(), ArrayError> {
+        self.take_down(name, Afterwards::Keep, done)
+    }
+
+    fn take_down(
+        &self,
+        name: &str,
+        afterwards: Afterwards,
+        done: impl FnOnce(Result<(), Errno>) + 'static,
+    ) -> Result<(), ArrayError> {
         let owner = self.array(name)?;
         self.pool.borrow().may_leave(name)?;
-        if owner.unregister(done) { Ok(()) } else { Err(ArrayError::Going(name.to_owned())) }
+        if owner.unregister(afterwards, done) { Ok(()) } else { Err(ArrayError::Going(name.to_owned())) }
     }
 
     /// Answers now if there are events, or when there are, or after `query.wait_s` seconds.
@@ -128,6 +153,23 @@ impl Registry {
         Ok(shards.as_ref().expect("made above").addresses())
     }
 
+    /// SPDK says that a drive is going away.
+    pub fn drive_gone(&self, array: ArrayId, slot: Slot) {
+        let owner = self.arrays.borrow().get(&array).cloned();
+        match owner {
+            Some(owner) => owner.member_gone(slot),
+            None => {
+                self.gone.borrow_mut().insert((array, slot));
+            }
+        }
+    }
+
+    /// Tells an array that has just begun to run of the drives that went meanwhile.
+    fn tell_gone_drives(&self, array: ArrayId) {
+        let gone: Vec<_> = self.gone.borrow_mut().extract_if(.., |(id, _)| *id == array).collect();
+        gone.into_iter().for_each(|(array, slot)| self.drive_gone(array, slot));
+    }
+
     /// SPDK is about to remove every bdev.
     pub fn stop_arrays(&self) {
         self.arrays.borrow().values().for_each(|owner| owner.stop());
@@ -142,8 +184,16 @@ impl Registry {
     }
 }
 
-/// The bdev of an array is gone: forgets the array and closes its drives.
-pub(crate) fn forget(id: ArrayId) {
+/// Nobody uses the bdev of an array any more: lets the array come to its end, and then forgets it.
+pub(crate) fn finish(id: ArrayId, done: DestructDone) {
+    let owner = module::registry().and_then(|registry| registry.arrays.borrow().get(&id).cloned());
+    if let Some(owner) = owner {
+        owner.finish(done);
+    }
+}
+
+/// The array has come to its end: closes its drives.
+fn forget(id: ArrayId) {
     let Some(registry) = module::registry() else { return };
     let Some(owner) = registry.arrays.borrow_mut().remove(&id) else { return };
     registry.port.remove_owner(id);

@@ -2,21 +2,25 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use raid::array::{ArraySpec, EventLog, FromArray, MemberState, Receipt, Refusal};
 use raid::msg::ToArray;
 use raid::{Array, ChannelId, Slot};
 use spdk_rs::Errno;
-use spdk_rs::bdev::{BdevInfo, Claim, Descriptor};
-use spdk_rs::module::Registered;
+use spdk_rs::module::{DestructDone, Registered};
+use spdk_rs::poller::{Busy, Poller};
 use uuid::Uuid;
 
 use super::ArrayError;
-use super::create::CreateParams;
-use super::status::{ArrayStats, ArrayStatus, leased_regions};
+use super::drives::Drive;
+use super::params::{CreateParams, Existing, Metadata};
+use super::status::{ArrayStats, ArrayStatus, marked_regions};
+use super::{forget, label};
+use crate::clock::now_ms;
 use crate::device::{RaidBdev, Shared};
+use crate::meta::MetaChannels;
 use crate::module;
 use crate::port::{Address, ArrayId, Port, Post};
 
@@ -25,54 +29,6 @@ pub(crate) struct About {
     /// What it was made from, with the UUID that it got.
     pub params: CreateParams,
     pub uuid: Uuid,
-}
-
-/// A drive that an array holds.
-pub(crate) struct Drive {
-    name: String,
-    uuid: Uuid,
-    block_size: u32,
-    num_blocks: u64,
-    flushes: bool,
-    claim: Claim,
-}
-
-impl Drive {
-    pub fn new(name: String, info: &BdevInfo, claim: Claim, flushes: bool) -> Drive {
-        Drive {
-            name,
-            uuid: Uuid::from_bytes(info.uuid),
-            block_size: info.block_size,
-            num_blocks: info.num_blocks,
-            flushes,
-            claim,
-        }
-    }
-
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub fn uuid(&self) -> Uuid {
-        self.uuid
-    }
-
-    pub fn block_size(&self) -> u32 {
-        self.block_size
-    }
-
-    pub fn num_blocks(&self) -> u64 {
-        self.num_blocks
-    }
-
-    /// Whether it has a FLUSH that means something.
-    pub fn flushes(&self) -> bool {
-        self.flushes
-    }
-
-    pub fn descriptor(&self) -> &Arc<Descriptor> {
-        self.claim.descriptor()
-    }
 }
 
 /// One array.
@@ -85,9 +41,29 @@ pub(crate) struct Owner {
     drives: RefCell<Vec<Option<Drive>>>,
     channels: RefCell<HashMap<ChannelId, Address>>,
     bdev: RefCell<Option<Registered<RaidBdev>>>,
-    /// The number of the last event that was told to those who wait.
+    /// For superblocks.
+    members: MetaChannels,
+    /// Tells the machine the time.
+    clock: RefCell<Option<Poller>>,
+    afterwards: Cell<Afterwards>,
+    /// What SPDK waits for, once the array is coming to its end.
+    ended: RefCell<Option<DestructDone>>,
+    /// How many events those who wait have been told of.
     told_events: Cell<u64>,
 }
+
+/// What becomes of the members of an array that is taken down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Afterwards {
+    /// They are what the array is started from again.
+    #[default]
+    Keep,
+    /// They forget the array.
+    Wipe,
+}
+
+/// How often the machine is asked whether it is time for something.
+const CLOCK_US: u64 = 500_000;
 
 impl Owner {
     pub fn new(
@@ -101,6 +77,10 @@ impl Owner {
         Owner {
             about,
             machine: RefCell::new(Array::new(spec, now_ms())),
+            members: MetaChannels::new(Arc::clone(&shared)),
+            clock: RefCell::default(),
+            afterwards: Cell::default(),
+            ended: RefCell::default(),
             shared,
             port,
             drives: RefCell::new(drives),
@@ -108,6 +88,29 @@ impl Owner {
             bdev: RefCell::new(Some(bdev)),
             told_events: Cell::new(0),
         }
+    }
+
+    /// Begins to tell the machine the time, if it wants to know.
+    pub fn start_clock(self: &Rc<Self>) {
+        if self.machine.borrow().deadline_ms().is_none() {
+            return;
+        }
+        let owner = Rc::downgrade(self);
+        let poller = Poller::register("basalt_array_clock", CLOCK_US, move || {
+            let Some(owner) = owner.upgrade() else { return Busy::No };
+            let deadline_ms = owner.machine.borrow().deadline_ms();
+            if deadline_ms.is_none_or(|deadline_ms| now_ms() < deadline_ms) {
+                return Busy::No;
+            }
+            owner.machine.borrow_mut().on_time(now_ms());
+            owner.carry_out_orders();
+            Busy::Yes
+        });
+        *self.clock.borrow_mut() = Some(poller);
+    }
+
+    pub fn level(&self) -> raid::Level {
+        self.shared.geometry.level()
     }
 
     pub fn id(&self) -> ArrayId {
@@ -140,7 +143,7 @@ impl Owner {
             quiesces: machine.quiesces(),
             channels: self.channels.borrow().len(),
             shards: self.shared.shards.count(),
-            leased_regions: leased_regions(&self.shared),
+            marked_regions: marked_regions(&self.shared),
         }
     }
 
@@ -155,6 +158,12 @@ impl Owner {
             }
         }
         let members = params.members.clone();
+        if params.metadata() == Metadata::Drives {
+            // The drives say what the array is.
+            params.members = self.about.params.members.clone();
+            params.existing = Existing::Assemble;
+            return params;
+        }
         params.assume_durable.retain(|drive| members.iter().flatten().any(|member| member == drive));
         params
     }
@@ -168,46 +177,83 @@ impl Owner {
         })
     }
 
-    pub fn fail_member(&self, slot: Slot) -> Result<Receipt, Refusal> {
+    pub fn fail_member(self: &Rc<Self>, slot: Slot) -> Result<Receipt, Refusal> {
         let receipt = self.machine.borrow_mut().fail_member(slot, now_ms());
         self.carry_out_orders();
         receipt
     }
 
-    pub fn remove_member(&self, slot: Slot) -> Result<Receipt, Refusal> {
+    pub fn remove_member(self: &Rc<Self>, slot: Slot) -> Result<Receipt, Refusal> {
         let receipt = self.machine.borrow_mut().remove_member(slot, now_ms());
         self.carry_out_orders();
         receipt
     }
 
     /// SPDK says that the drive in `slot` is going away.
-    pub fn member_gone(&self, slot: Slot) {
+    pub fn member_gone(self: &Rc<Self>, slot: Slot) {
         tracing::warn!(array = self.name(), slot = slot.0, "a member's drive is gone");
         self.machine.borrow_mut().member_gone(slot, now_ms());
         self.carry_out_orders();
     }
 
-    /// Unregisters the bdev; false if that was begun before. [`super::forget`] follows when nobody uses it
-    /// any more.
-    pub fn unregister(&self, done: impl FnOnce(Result<(), Errno>) + 'static) -> bool {
+    /// Unregisters the bdev; false if that was begun before. [`Owner::finish`] follows when nobody uses it any
+    /// more.
+    pub(super) fn unregister(
+        self: &Rc<Self>,
+        afterwards: Afterwards,
+        done: impl FnOnce(Result<(), Errno>) + 'static,
+    ) -> bool {
         let Some(bdev) = self.bdev.borrow_mut().take() else { return false };
+        self.afterwards.set(afterwards);
         self.stop();
         bdev.unregister(done);
         true
     }
 
     /// I/O that waits for members fails from now on: nobody could close the bdev while it waits.
-    pub fn stop(&self) {
+    pub fn stop(self: &Rc<Self>) {
         self.machine.borrow_mut().stop(now_ms());
         self.carry_out_orders();
     }
 
-    pub fn channel_opened(&self, channel: ChannelId, address: Address) {
+    /// Nobody uses the array any more. `done` is let go when the machine has said that it is finished.
+    pub fn finish(self: &Rc<Self>, done: DestructDone) {
+        *self.ended.borrow_mut() = Some(done);
+        self.machine.borrow_mut().finish(now_ms());
+        self.carry_out_orders();
+    }
+
+    /// The machine has nothing more to record.
+    fn finished(self: &Rc<Self>) {
+        drop(self.clock.borrow_mut().take());
+        let owner = Rc::clone(self);
+        let wipes =
+            self.afterwards.get() == Afterwards::Wipe && self.about.params.metadata() == Metadata::Drives;
+        self.port.spawn(async move {
+            if wipes {
+                owner.wipe_members().await;
+            }
+            forget(owner.id());
+            drop(owner.ended.borrow_mut().take());
+        });
+    }
+
+    async fn wipe_members(&self) {
+        let drives = std::mem::take(&mut *self.drives.borrow_mut());
+        for drive in drives.iter().flatten() {
+            if let Err(error) = label::wipe(drive).await {
+                tracing::warn!(array = self.name(), "{error}");
+            }
+        }
+        *self.drives.borrow_mut() = drives;
+    }
+
+    pub fn channel_opened(self: &Rc<Self>, channel: ChannelId, address: Address) {
         self.channels.borrow_mut().insert(channel, address);
         self.on_message(ToArray::ChannelOpened(channel));
     }
 
-    pub fn on_message(&self, message: ToArray) {
+    pub fn on_message(self: &Rc<Self>, message: ToArray) {
         if let ToArray::ChannelClosed(channel) = message {
             self.channels.borrow_mut().remove(&channel);
         }
@@ -225,7 +271,7 @@ impl Owner {
     }
 
     /// Sends what the machine wants sent, and tells those who wait of new events.
-    pub fn carry_out_orders(&self) {
+    pub fn carry_out_orders(self: &Rc<Self>) {
         loop {
             let Some(order) = self.machine.borrow_mut().take_order() else { break };
             match order {
@@ -237,13 +283,24 @@ impl Owner {
                 FromArray::Shard(shard, message) => {
                     self.port.send(self.shared.shards.get(shard), Post::Shard(self.id(), message));
                 }
+                FromArray::Io(io) => {
+                    let (outcome, ticket) = (self.members.begin(&io), io.ticket);
+                    let owner = Rc::clone(self);
+                    self.port.spawn(async move {
+                        let result = outcome.await;
+                        owner.machine.borrow_mut().io_done(ticket, result, now_ms());
+                        owner.carry_out_orders();
+                    });
+                }
                 FromArray::CloseMember(slot) => self.close_member(slot),
+                FromArray::Finished => self.finished(),
             }
         }
         self.tell_events();
     }
 
     fn close_member(&self, slot: Slot) {
+        self.members.forget(slot);
         self.shared.close_drive(slot);
         let Some(drive) = self.drives.borrow_mut()[slot.index()].take() else { return };
         tracing::info!(array = self.name(), drive = drive.name(), "drive is closed");
@@ -253,13 +310,13 @@ impl Owner {
     }
 
     fn tell_events(&self) {
-        let last = self.with_events(EventLog::last_seq);
-        let told = self.told_events.replace(last);
-        if last == told {
+        let told = self.with_events(EventLog::told);
+        let before = self.told_events.replace(told);
+        if told == before {
             return;
         }
         self.with_events(|events| {
-            for event in events.since(told) {
+            for event in events.newest(told - before) {
                 tracing::info!(array = self.name(), seq = event.seq, epoch = event.epoch.0, "{}", event.text);
             }
         });
@@ -267,8 +324,4 @@ impl Owner {
             registry.events.tell(self.id());
         }
     }
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

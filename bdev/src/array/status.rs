@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::create::Metadata;
-use super::owner::{About, Drive};
+use super::drives::Drive;
+use super::owner::About;
+use super::params::Metadata;
 use crate::device::Shared;
 
 /// One array, as it is shown.
@@ -44,7 +45,7 @@ pub(crate) struct ArrayStats {
     pub quiesces: u64,
     pub channels: usize,
     pub shards: u16,
-    pub leased_regions: u64,
+    pub marked_regions: u64,
 }
 
 /// One slot of an array.
@@ -76,13 +77,13 @@ impl ArrayStatus {
             chunk_kb: kb(geometry.chunk_blocks()),
             region_kb: kb(geometry.region_blocks()),
             data_offset_kb: kb(geometry.data_offset_blocks()),
-            metadata: match about.params.metadata.unwrap_or_default() {
-                Metadata::Drives => "reserved",
+            metadata: match about.params.metadata() {
+                Metadata::Drives => "drives",
                 Metadata::None => "none",
             },
             epoch: machine.view().epoch.0,
             quiesces: machine.quiesces(),
-            dirty_regions: leased_regions(shared),
+            dirty_regions: marked_regions(shared),
             members: (0..geometry.members()).map(|n| member(machine, Slot(n as u8), &drives[n])).collect(),
             sync: None,
             jobs: Vec::new(),
@@ -90,9 +91,9 @@ impl ArrayStatus {
     }
 }
 
-/// Regions into which a Channel may be writing.
-pub(super) fn leased_regions(shared: &Shared) -> u64 {
-    shared.leased_regions.iter().map(|count| u64::from(count.load(Ordering::Relaxed))).sum()
+/// Regions that are marked as being written to.
+pub(super) fn marked_regions(shared: &Shared) -> u64 {
+    shared.marked_regions.iter().map(|count| u64::from(count.load(Ordering::Relaxed))).sum()
 }
 
 fn member(machine: &Array, slot: Slot, drive: &Option<Drive>) -> MemberStatus {

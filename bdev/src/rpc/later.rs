@@ -26,7 +26,5 @@ later! {
     bdev_basalt_get_sync_results: "sync jobs come with a later version; there are no results";
     bdev_basalt_set_options: "options of a running array can't be changed yet; delete the array and create it anew";
     bdev_basalt_start: "stopped arrays come with durable metadata; create the array instead";
-    bdev_basalt_stop: "stopping an array without forgetting it comes with durable metadata; \
-        'array delete' ends it, and leaves the drives' contents as they are";
     bdev_basalt_resolve: "there is no durable metadata yet that could have diverged";
 }

@@ -82,6 +82,8 @@ impl From<CreateError> for RpcError {
     fn from(error: CreateError) -> RpcError {
         let errno = match &error {
             CreateError::NameTaken(_) | CreateError::Pool(_) => Errno::EEXIST,
+            CreateError::Foreign { .. } | CreateError::Member { .. } => Errno::EBUSY,
+            CreateError::Metadata { .. } => Errno::EIO,
             CreateError::NoSuchDrive(_) => Errno::ENODEV,
             CreateError::Open { errno, .. } | CreateError::Shards(errno) | CreateError::Register(errno) => {
                 *errno
@@ -96,9 +98,17 @@ fn registry() -> Result<Rc<Registry>, RpcError> {
     module::registry().ok_or_else(|| RpcError::errno(Errno::ESHUTDOWN, "the RAID is shutting down"))
 }
 
-fn create(params: &CreateParams) -> Result<Created, RpcError> {
-    let owner = registry()?.create(params)?;
-    Ok(Created { name: owner.name().to_owned(), uuid: owner.uuid() })
+fn create(params: CreateParams, reply: Reply<Created>) {
+    let registry = match registry() {
+        Ok(registry) => registry,
+        Err(error) => return reply.err(error),
+    };
+    let port = registry.port.clone();
+    port.spawn(async move {
+        let owner = registry.create(params).await;
+        let created = owner.map(|owner| Created { name: owner.name().to_owned(), uuid: owner.uuid() });
+        reply.send(created.map_err(RpcError::from));
+    });
 }
 
 fn get_arrays(params: &MaybeArrayParams) -> Result<Vec<ArrayStatus>, RpcError> {
@@ -117,7 +127,13 @@ fn remove_member(params: &MemberParams) -> Result<Outcome, RpcError> {
     Ok(registry()?.remove_member(&params.name, &params.drive)?.into())
 }
 
-fn delete(params: &ArrayParams, reply: Reply<bool>) {
+type Done = Box<dyn FnOnce(Result<(), Errno>)>;
+
+fn take_down(
+    params: &ArrayParams,
+    reply: Reply<bool>,
+    how: fn(&Registry, &str, Done) -> Result<(), ArrayError>,
+) {
     let registry = match registry() {
         Ok(registry) => registry,
         Err(error) => return reply.err(error),
@@ -125,11 +141,12 @@ fn delete(params: &ArrayParams, reply: Reply<bool>) {
     // The answer is kept where both outcomes find it: refused now, or gone later.
     let reply = Rc::new(std::cell::Cell::new(Some(reply)));
     let later = Rc::clone(&reply);
-    let begun = registry.delete(&params.name, move |result| {
+    let done = move |result: Result<(), Errno>| {
         if let Some(reply) = later.take() {
             reply.send(result.map(|()| true).map_err(RpcError::from));
         }
-    });
+    };
+    let begun = how(&registry, &params.name, Box::new(done));
     if let Err(error) = begun
         && let Some(reply) = reply.take()
     {
@@ -155,10 +172,13 @@ fn get_events(query: EventQuery, reply: Reply<EventReply>) {
     }
 }
 
-rpc_method!(bdev_basalt_create, Runtime, |params: CreateParams, reply: Reply<Created>| {
-    reply.send(create(&params));
+rpc_method!(bdev_basalt_create, Runtime, create);
+rpc_method!(bdev_basalt_delete, Runtime, |params: ArrayParams, reply: Reply<bool>| {
+    take_down(&params, reply, Registry::delete);
 });
-rpc_method!(bdev_basalt_delete, Runtime, |params: ArrayParams, reply: Reply<bool>| delete(&params, reply));
+rpc_method!(bdev_basalt_stop, Runtime, |params: ArrayParams, reply: Reply<bool>| {
+    take_down(&params, reply, Registry::halt);
+});
 rpc_method!(bdev_basalt_get_arrays, Runtime, |params: MaybeArrayParams, reply: Reply<Vec<ArrayStatus>>| {
     reply.send(get_arrays(&params));
 });

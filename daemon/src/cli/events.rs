@@ -87,7 +87,7 @@ fn read_all(client: &mut Client, array: &str, since: u64) -> Result<Page> {
     let mut all = page(client, array, since, Duration::ZERO)?;
     let mut last_page = all.events.len();
     while last_page as u64 >= PAGE_MAX {
-        let next = all.events.last().map_or(since, |event| event.seq);
+        let next = all.events.iter().rev().find_map(|event| event.seq).unwrap_or(since);
         let more = page(client, array, next, Duration::ZERO)?;
         last_page = more.events.len();
         all.events.extend(more.events);
@@ -110,7 +110,7 @@ fn follow(client: &mut Client, array: &str, since: u64, output: &Output) -> Resu
         }
         for event in &page.events {
             output.line(&json!(event), || line(event));
-            last = event.seq;
+            last = event.seq.unwrap_or(last);
         }
     }
 }
@@ -118,12 +118,17 @@ fn follow(client: &mut Client, array: &str, since: u64, output: &Output) -> Resu
 fn line(event: &Event) -> String {
     format!(
         "{:>5}  {}  {}  {}  {}",
-        event.seq,
+        number(event),
         units::instant(event.time_ms),
         event.array,
         event.kind,
         event.text
     )
+}
+
+/// An event that no member could record has no number.
+fn number(event: &Event) -> String {
+    event.seq.map_or_else(|| "-".to_owned(), |seq| seq.to_string())
 }
 
 /// A table of the events; says so when older ones are gone.
@@ -143,7 +148,7 @@ fn text(page: &Page, since: u64, one_array: bool) -> String {
     );
     for event in &page.events {
         table.row(vec![
-            event.seq.to_string().into(),
+            number(event).into(),
             units::instant(event.time_ms).into(),
             event.array.clone().into(),
             event.kind.clone().into(),
@@ -164,7 +169,7 @@ mod tests {
     fn event(seq: u64, kind: &str, text: &str) -> Event {
         let extra = json!({ "slot": 1, "drive": "d1", "epoch": 3 });
         Event {
-            seq,
+            seq: Some(seq),
             time_ms: 1_795_225_509_061 + seq,
             array: "data".into(),
             kind: kind.into(),

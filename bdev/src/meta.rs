@@ -1,0 +1,96 @@
+//! Metadata I/O for the machines of one array on one thread: a write from a buffer of its own, then a FLUSH.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use raid::meta::{MetaIo, MetaWrite};
+use raid::{Fault, Slot, SlotSet};
+use spdk_rs::Errno;
+use spdk_rs::bdev::{Channel, IoError, IoFuture, WithBuffer};
+use spdk_rs::dma::DmaBuf;
+
+use crate::device::Shared;
+use crate::translate::{fault_of, fault_of_errno};
+
+/// Alignment that any drive takes.
+const ALIGN: usize = 4096;
+
+/// The member channels of one machine. They are opened when they are first used.
+pub(crate) struct MetaChannels {
+    shared: Arc<Shared>,
+    members: RefCell<Vec<Option<Rc<Channel>>>>,
+}
+
+impl MetaChannels {
+    pub fn new(shared: Arc<Shared>) -> MetaChannels {
+        let members = RefCell::new((0..shared.geometry.members()).map(|_| None).collect());
+        MetaChannels { shared, members }
+    }
+
+    /// Begins `io` at once. The future ends when it is over; it holds nothing of this.
+    pub fn begin(&self, io: &MetaIo) -> impl Future<Output = Result<(), Fault>> + use<> {
+        let begun = self.with(io.slot, |member| {
+            let write = io.write.as_ref().map(|write| begin_write(member, write)).transpose()?;
+            Ok((Rc::clone(member), write))
+        });
+        let flush = io.flush;
+        async move {
+            let (member, write) = begun.map_err(fault_of_errno)?;
+            if let Some(write) = write {
+                write.await.map_err(fault_of)?;
+            }
+            if flush {
+                member.flush(0, member.descriptor().num_blocks()).await.map_err(fault_of)?;
+            }
+            Ok(())
+        }
+    }
+
+    /// Lets go of the members that are not in `attached`.
+    pub fn keep(&self, attached: SlotSet) {
+        for slot in self.shared.geometry.slots().minus(attached).iter() {
+            self.members.borrow_mut()[slot.index()] = None;
+        }
+    }
+
+    /// Lets go of one member.
+    pub fn forget(&self, slot: Slot) {
+        self.members.borrow_mut()[slot.index()] = None;
+    }
+
+    fn with<R>(&self, slot: Slot, run: impl FnOnce(&Rc<Channel>) -> Result<R, Errno>) -> Result<R, Errno> {
+        let mut members = self.members.borrow_mut();
+        let member = &mut members[slot.index()];
+        if member.is_none() {
+            *member = Some(Rc::new(self.shared.drive(slot).ok_or(Errno::ENODEV)?.channel()?));
+        }
+        run(member.as_ref().expect("opened above"))
+    }
+}
+
+fn begin_write(
+    member: &Channel,
+    write: &MetaWrite,
+) -> Result<impl Future<Output = Result<(), IoError>> + use<>, Errno> {
+    let write = match write {
+        MetaWrite::Zeroes { lba, blocks } => Write::Zeroes(member.write_zeroes(*lba, *blocks)),
+        MetaWrite::Bytes { offset, bytes } => {
+            let mut buffer = DmaBuf::new(bytes.len(), ALIGN)?;
+            buffer.as_mut_slice().copy_from_slice(bytes);
+            let lba = offset / u64::from(member.descriptor().block_size());
+            Write::Bytes(member.write(lba, buffer))
+        }
+    };
+    Ok(async move {
+        match write {
+            Write::Zeroes(io) => io.await,
+            Write::Bytes(io) => io.await.0,
+        }
+    })
+}
+
+enum Write {
+    Zeroes(IoFuture<Result<(), IoError>>),
+    Bytes(IoFuture<WithBuffer>),
+}
