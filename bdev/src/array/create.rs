@@ -94,12 +94,7 @@ impl Registry {
         let array = self.port.address();
         let shared = Shared::new(id, Arc::clone(&geometry), array, shards.clone(), descriptors.collect());
         let shared = Arc::new(shared);
-        let spec = bdev_spec(params, &geometry, &drives, found.uuid);
-        let bdev = spdk_module::register(&BASALT, spec, RaidBdev(Arc::clone(&shared)));
-        let bdev = bdev.map_err(|errno| match errno {
-            Errno::EEXIST => CreateError::NameTaken(params.name.clone()),
-            errno => CreateError::Register(errno),
-        })?;
+        // Before the bdev: registering it lets other modules open channels at once.
         let mut logs = found.logs.map(Vec::into_iter);
         for (n, address) in shards.iter().enumerate() {
             let log = logs.as_mut().and_then(Iterator::next);
@@ -107,6 +102,15 @@ impl Registry {
             let spec = ShardSpec { id: ShardId(n as u16), geometry, log, idle_ms: IDLE_MS };
             self.port.send(address, Post::NewShard(id, NewShard { spec, shared: Arc::clone(&shared) }));
         }
+        let spec = bdev_spec(params, &geometry, &drives, found.uuid);
+        let bdev = spdk_module::register(&BASALT, spec, RaidBdev(Arc::clone(&shared)));
+        let bdev = bdev.map_err(|errno| {
+            shards.iter().for_each(|address| self.port.send(address, Post::DropShard(id)));
+            match errno {
+                Errno::EEXIST => CreateError::NameTaken(params.name.clone()),
+                errno => CreateError::Register(errno),
+            }
+        })?;
         let flushes =
             drives.iter().enumerate().filter(|(_, drive)| drive.as_ref().is_some_and(Drive::flushes));
         let spec = ArraySpec {

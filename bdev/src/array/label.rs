@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use raid::array::RecordSpec;
-use raid::format::log::{self, PAGE_BYTES, PAGES, Place};
+use raid::format::log::{self, PAGES, Place};
 use raid::format::{
     self, BOOT_BYTES, COPY_OFFSETS, Damage, Features, Generation, LOG_OFFSET, LogPage, MemberRecord,
     RecordState, RegionState, SUPERBLOCK_BYTES, Shape, ShutDown, Superblock, Uuid16,
