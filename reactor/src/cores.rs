@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use spdk_rs::cpuset::CpuSet;
 use spdk_rs::thread::{OwnedThread, Scheduler, ThreadId};
@@ -32,11 +33,14 @@ pub(crate) struct Cores {
     pub(crate) main: u32,
     pub(crate) placement: Placement,
     inboxes: BTreeMap<u32, Sender<Message>>,
+    /// How often the cores that a thread may run on were changed.
+    masks_epoch: AtomicU64,
 }
 
 impl Cores {
     pub(crate) fn new(main: u32, inboxes: BTreeMap<u32, Sender<Message>>) -> Self {
-        Cores { main, placement: Placement::new(inboxes.keys().copied().collect()), inboxes }
+        let placement = Placement::new(inboxes.keys().copied().collect());
+        Cores { main, placement, inboxes, masks_epoch: AtomicU64::new(0) }
     }
 
     pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> {
@@ -49,6 +53,37 @@ impl Cores {
 
     pub(crate) fn inbox(&self, core: u32) -> Option<&Sender<Message>> {
         self.inboxes.get(&core)
+    }
+
+    /// Rises whenever the cores that a thread may run on were changed.
+    pub(crate) fn masks_epoch(&self) -> u64 {
+        // A thread changes its mask on the core that polls it, and that core reads this afterwards: no order
+        // between cores is needed.
+        self.masks_epoch.load(Ordering::Relaxed)
+    }
+
+    /// Whether a thread may not run on this core, but on another of ours.
+    pub(crate) fn wants_away(&self, thread: &OwnedThread, core: u32) -> bool {
+        let mask = thread.cpumask();
+        !mask.contains(core) && self.numbers().any(|core| mask.contains(core))
+    }
+
+    /// Sends a thread from a core to the one, of those that it may run on, with the fewest threads. If that
+    /// takes no more the thread comes back.
+    pub(crate) fn hand_over(&self, thread: OwnedThread, from: u32) -> Result<(), OwnedThread> {
+        let (id, name) = (thread.id(), thread.name().to_owned());
+        let to = self.placement.place(id, &name, &thread.cpumask());
+        self.adopt(to, thread)
+            .inspect(|()| tracing::debug!(thread = name, from, to, "an SPDK thread moves"))
+            .inspect_err(|_| self.placement.put(id, &name, from))
+    }
+
+    fn adopt(&self, core: u32, thread: OwnedThread) -> Result<(), OwnedThread> {
+        let sent = self.inboxes[&core].try_send(Class::Control, Message::Adopt(thread));
+        sent.map_err(|refused| match refused.into_message() {
+            Message::Adopt(thread) => thread,
+            _ => unreachable!("it is the message that was sent"),
+        })
     }
 
     /// Runs `ask` on a core, between two rounds of its polling. [`Gone`] if there is no such core, or it has
@@ -76,19 +111,12 @@ impl Scheduler for Cores {
     fn schedule(&self, thread: OwnedThread) -> Result<(), OwnedThread> {
         let id = thread.id();
         let core = self.placement.place(id, thread.name(), &thread.cpumask());
-        self.inboxes[&core].try_send(Class::Control, Message::Adopt(thread)).map_err(|refused| {
-            self.placement.forget(id);
-            match refused.into_message() {
-                Message::Adopt(thread) => thread,
-                _ => unreachable!("it is the message that was sent"),
-            }
-        })
+        self.adopt(core, thread).inspect_err(|_| self.placement.forget(id))
     }
 
-    fn reschedule(&self, id: ThreadId) {
-        // It has been polled, or it could not have changed its mask; so it stays.
-        let core = self.placement.find(id).map(|placed| placed.core);
-        tracing::debug!(thread = id.raw(), core, "the cores of a running SPDK thread were changed; it stays");
+    /// The core that polls the thread looks at its mask when that poll is over.
+    fn reschedule(&self, _id: ThreadId) {
+        self.masks_epoch.fetch_add(1, Ordering::Relaxed);
     }
 }
 

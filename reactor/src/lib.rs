@@ -17,6 +17,7 @@ mod rpc;
 pub mod runtime;
 pub mod shutdown;
 mod sync;
+mod threads;
 mod timer;
 pub mod wake;
 mod watch;

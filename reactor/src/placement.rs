@@ -1,7 +1,7 @@
 //! Which core an SPDK thread goes to, and which threads there are.
 //!
-//! A thread stays on its core for life (see [`spdk_rs::thread`]), so it is placed once: on the core, of those
-//! that it may run on, that has the fewest threads.
+//! A thread is placed when it is made, and again when the cores that it may run on were changed (see
+//! `threads.rs`): on the core, of those that it may run on, that has the fewest threads.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,13 +33,19 @@ impl Placement {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Chooses a core for a new thread. A mask without any of our cores is taken for a mask of all.
+    /// Chooses a core for a thread that is new or has to move. A mask without any of our cores is taken for a
+    /// mask of all.
     pub(crate) fn place(&self, id: ThreadId, name: &str, mask: &CpuSet) -> u32 {
         let mut threads = self.threads();
         let load = |core: u32| threads.values().filter(|placed| placed.core == core).count();
         let core = least_loaded(&self.cores, |core| mask.contains(core), load);
         threads.insert(id, Placed { core, name: name.to_owned() });
         core
+    }
+
+    /// A thread that was to move is still on this core.
+    pub(crate) fn put(&self, id: ThreadId, name: &str, core: u32) {
+        self.threads().insert(id, Placed { core, name: name.to_owned() });
     }
 
     /// The thread has exited, or could not be handed to its core.

@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spdk_rs::introspect::{CoreTimes, ReactorInfo, ReactorThread, core_times, os_thread_id};
-use spdk_rs::thread::{OwnedThread, PollOutcome, ThreadHandle};
+use spdk_rs::thread::{OwnedThread, ThreadHandle};
 
 use crate::clock::Clock;
 use crate::cores::{Cores, Message};
 use crate::executor::{Executor, Spawner};
 use crate::idle::{Depth, Idle, IdlePolicy, Next, Round, Work};
 use crate::mailbox::{Mailbox, MailboxStats};
+use crate::threads::{Adopted, Threads};
 use crate::wake::Sleeper;
 use crate::watch::{Watch, Woken};
 
@@ -36,7 +37,7 @@ pub(crate) struct Reactor {
     inbox: Mailbox<Message>,
     phase: Phase,
     /// While the core is `Running` the first is its own.
-    threads: Vec<Adopted>,
+    threads: Threads,
     idle: Idle,
     sleeper: Arc<Sleeper>,
     /// For deep naps, where the kernel can wake us.
@@ -68,11 +69,6 @@ enum Phase {
 struct Refreshed {
     active_ticks: u64,
     at_ticks: u64,
-}
-
-struct Adopted {
-    thread: OwnedThread,
-    since_ticks: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -134,10 +130,10 @@ impl Reactor {
         let mut reactor = Reactor {
             core,
             clock,
+            threads: Threads::new(core, cores.clone()),
             cores,
             inbox,
             phase: Phase::Running { executor, home },
-            threads: Vec::new(),
             idle: Idle::new(idle, deepest, clock.ticks_per_s(), now),
             sleeper,
             watch,
@@ -193,10 +189,7 @@ impl Reactor {
             let Some(message) = self.inbox.try_recv() else { break };
             found = Work::Active;
             match message {
-                Message::Adopt(thread) => {
-                    let since_ticks = self.clock.now_ticks();
-                    self.threads.push(Adopted { thread, since_ticks });
-                }
+                Message::Adopt(thread) => self.threads.adopt(thread, self.clock.now_ticks()),
                 Message::Call(call) => call(self),
                 Message::Close => self.close(),
                 Message::Stop => {
@@ -210,39 +203,17 @@ impl Reactor {
 
     fn poll_threads(&mut self) -> Work {
         // The clock is read once a round: it costs as much as a small poller.
-        let now = self.round_ended_ticks;
-        let mut found = Work::None;
-        let mut exited = false;
-        for Adopted { thread, .. } in &mut self.threads {
-            let timer_due = thread.next_expiration_ticks().is_some_and(|due| due <= now);
-            found = found.max(match (thread.poll(now), timer_due) {
-                (PollOutcome::Idle, _) => Work::None,
-                (PollOutcome::Busy, true) => Work::Timed,
-                (PollOutcome::Busy, false) => Work::Active,
-            });
-            exited |= thread.is_exited();
-        }
-        if exited {
-            self.destroy_exited();
-        }
-        found
-    }
-
-    fn destroy_exited(&mut self) {
-        for Adopted { thread, .. } in self.threads.extract_if(.., |adopted| adopted.thread.is_exited()) {
-            let id = thread.id();
-            thread.destroy();
-            self.cores.placement.forget(id);
-        }
+        self.threads.poll(self.round_ended_ticks)
     }
 
     fn poll_tasks(&mut self) -> Work {
-        let Phase::Running { executor, .. } = &self.phase else { return Work::None };
+        let Phase::Running { executor, home } = &self.phase else { return Work::None };
         let now = self.round_ended_ticks;
         if !executor.has_ready() && executor.next_deadline_ticks().is_none_or(|deadline| deadline > now) {
             return Work::None;
         }
-        let polled = self.threads[0].thread.enter(|| executor.poll(now, TASK_BUDGET));
+        let home = self.threads.first(home.id()).expect("the core runs");
+        let polled = home.enter(|| executor.poll(now, TASK_BUDGET));
         match (polled.ran, polled.timers) {
             (0, _) => Work::None,
             (_, 0) => Work::Active,
@@ -251,7 +222,7 @@ impl Reactor {
     }
 
     fn next_deadline_ticks(&self) -> Option<u64> {
-        let threads = self.threads.iter().filter_map(|adopted| adopted.thread.next_expiration_ticks()).min();
+        let threads = self.threads.next_expiration_ticks();
         let tasks = match &self.phase {
             Phase::Running { executor, .. } => executor.next_deadline_ticks(),
             Phase::Closing | Phase::Stopped => None,
@@ -316,7 +287,7 @@ impl Reactor {
     /// Drops the tasks, and keeps the core's own thread.
     pub(crate) fn drop_tasks(&mut self) {
         let Phase::Running { executor, .. } = &self.phase else { return };
-        self.threads[0].thread.enter(|| executor.close());
+        self.on_home_thread(|| executor.close());
     }
 
     /// Runs `f` as if the core's own SPDK thread did.
@@ -326,14 +297,14 @@ impl Reactor {
 
     fn at_home(&self) -> Option<&OwnedThread> {
         let Phase::Running { home, .. } = &self.phase else { return None };
-        self.threads.first().map(|adopted| &adopted.thread).filter(|thread| thread.id() == home.id())
+        self.threads.first(home.id())
     }
 
     /// This core in the answer of `framework_get_reactors`.
     pub(crate) fn info(&self) -> ReactorInfo {
         let (times, start) = (core_times(self.core).unwrap_or_default(), self.times_at_start);
         let process = self.cores.mask();
-        let lw_threads = self.threads.iter().map(|Adopted { thread, since_ticks }| ReactorThread {
+        let lw_threads = self.threads.iter().map(|Adopted { thread, since_ticks, .. }| ReactorThread {
             name: thread.name().to_owned(),
             id: thread.id().raw(),
             cpumask: process.intersection(&thread.cpumask()).to_string(),
@@ -362,7 +333,7 @@ impl Reactor {
             naps,
             slept_ticks,
             ticks_per_s: self.clock.ticks_per_s(),
-            threads: self.threads.len(),
+            threads: self.threads.count(),
             tasks: match &self.phase {
                 Phase::Running { executor, .. } => executor.alive(),
                 Phase::Closing | Phase::Stopped => 0,

@@ -55,7 +55,7 @@ struct SchedulerReport {
 
 rpc_method_fn!(register_get_scheduler, framework_get_scheduler, Always, |(): (), reply: Reply<_>| {
     reply.ok(&SchedulerReport {
-        // Threads are placed once and stay, as with SPDK's scheduler of this name.
+        // Threads move only when their cpumask is changed, as with SPDK's scheduler of this name.
         scheduler_name: "static",
         scheduler_period: 0,
         isolated_core_mask: "0",

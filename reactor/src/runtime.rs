@@ -182,6 +182,7 @@ impl Seat {
 fn home_thread(name: &str, core: u32) -> Result<ThreadHandle, RuntimeError> {
     CpuSet::of(&[core])
         .and_then(|mask| ThreadHandle::spawn(name, &mask))
+        .and_then(|home| home.bind().map(|()| home))
         .map_err(|errno| RuntimeError::Threads { what: format!("the SPDK thread {name}"), errno })
 }
 

@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use client::call;
 use reactor::executor::timeout;
+use reactor::mailbox::{Class, Mailbox};
 use reactor::shutdown;
 use serde_json::{Value, json};
 use spdk_rs::cpuset::CpuSet;
 use spdk_rs::poller::{Busy, Poller};
 use spdk_rs::rpc::listen;
-use spdk_rs::thread::ThreadHandle;
+use spdk_rs::thread::{ThreadBound, ThreadHandle};
 
 #[test]
 fn rpc() {
@@ -136,6 +137,26 @@ async fn io_channels(socket: &Path) {
     named(&report["threads"], "app_thread");
 }
 
+/// The core that a thread is on, as `framework_get_reactors` shows it.
+async fn lcore(socket: &Path, name: &str) -> u64 {
+    let report = get(socket, "framework_get_reactors").await;
+    let has = |reactor: &&Value| items(&reactor["lw_threads"]).iter().any(|thread| thread["name"] == name);
+    let found: Vec<_> = items(&report["reactors"]).iter().filter(has).collect();
+    let [reactor] = found[..] else { panic!("{name} is not on one core: {report}") };
+    reactor["lcore"].as_u64().expect("a number")
+}
+
+async fn keep_a_poller(thread: &ThreadHandle) -> ThreadBound<Poller> {
+    let mut answer = Mailbox::new(1, 0);
+    let sender = answer.sender();
+    let register = move || {
+        let poller = ThreadBound::new(Poller::register("pins", 0, || Busy::No));
+        sender.try_send(Class::Data, poller).expect("space");
+    };
+    thread.send(register).expect("sent");
+    answer.recv().await
+}
+
 async fn cpumask(socket: &Path) {
     let thread = ThreadHandle::spawn("masked", &CpuSet::of(&[1]).expect("a core")).expect("a thread");
     let set = async |id: u64, cpumask: &str| {
@@ -146,11 +167,30 @@ async fn cpumask(socket: &Path) {
         async || named(&get(socket, "thread_get_stats").await["threads"], "masked")["cpumask"].clone();
     assert_eq!(shown().await, "2");
     assert_eq!(set(id, "0x3").await, Ok(json!(true)));
-    assert_eq!(shown().await, "3");
-    let stays = set(id, "0x1").await.expect_err("it can't move");
-    assert_eq!(stays["code"], -95);
-    assert!(stays["message"].as_str().expect("a text").contains("runs on core 1 and stays there"), "{stays}");
-    assert_eq!(shown().await, "3", "nothing was changed");
+    assert_eq!((shown().await, lcore(socket, "masked").await), (json!("3"), 1));
+    assert_eq!(set(id, "0x1").await, Ok(json!(true)));
+    assert_eq!((shown().await, lcore(socket, "masked").await), (json!("1"), 0));
+
+    assert_eq!(set(1, "0x2").await.expect_err("the app thread")["code"], -16);
+    let poller = keep_a_poller(&thread).await;
+    let refused = set(id, "0x2").await.expect_err("it is pinned");
+    let message = format!(
+        "Thread {id} (masked) can't leave core 0: 1 poller, 1 bound value. Close what uses it there first, \
+         or name a mask with core 0"
+    );
+    assert_eq!(refused, json!({"code": -16, "message": message}));
+    assert_eq!((shown().await, lcore(socket, "masked").await), (json!("1"), 0), "nothing was changed");
+    thread.send(move || drop(poller)).expect("sent");
+    assert_eq!(set(id, "0x2").await, Ok(json!(true)));
+    assert_eq!((shown().await, lcore(socket, "masked").await), (json!("2"), 1));
+
+    // One that C code made, with a poller and channels: it moves, and serves on.
+    let report = get(socket, "thread_get_stats").await;
+    let group = named(&report["threads"], "nvmf_tgt_poll_group_001")["id"].as_u64().expect("a number");
+    for core in [0, 1] {
+        assert_eq!(set(group, &format!("[{core}]")).await, Ok(json!(true)));
+        assert_eq!(lcore(socket, "nvmf_tgt_poll_group_001").await, core);
+    }
     let refusals = [
         (999, "0x1", -32602, "Thread 999 does not exist"),
         (id, "zz", -32603, "Invalid cpumask zz"),

@@ -14,9 +14,8 @@ use reactor::runtime::{Gone, core_stats, cores, run_on};
 use reactor::wake;
 use spdk_rs::cpuset::CpuSet;
 use spdk_rs::env::current_core;
-use spdk_rs::introspect;
 use spdk_rs::poller::{Busy, Poller};
-use spdk_rs::thread::{ThreadBound, ThreadHandle, ThreadId, current, on_app_thread};
+use spdk_rs::thread::{ThreadBound, ThreadHandle, current, on_app_thread};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -32,7 +31,6 @@ async fn main(ended: Arc<Mutex<Vec<u32>>>) {
     assert_eq!(cores(), [0, 1]);
     assert_eq!(current_core(), Some(0));
     placing().await;
-    changing_the_mask().await;
     futures_on_another_core().await;
     ping_pong().await;
     waking_a_core_that_dozes().await;
@@ -72,25 +70,6 @@ async fn placing() {
     while core_stats(0).await.unwrap().threads + core_stats(1).await.unwrap().threads > 2 {
         yield_now().await;
     }
-}
-
-/// A thread whose mask is changed stays on its core, and goes on.
-async fn changing_the_mask() {
-    let thread = ThreadHandle::spawn("stays", &CpuSet::of(&[1]).unwrap()).expect("a thread");
-    assert_eq!(core_of(&thread).await, 1);
-    assert_eq!(set_mask(thread.id(), &[0, 1]).await, Ok(()));
-    assert_eq!(core_of(&thread).await, 1);
-    assert_eq!(set_mask(thread.id(), &[0]).await, Ok(()));
-    assert_eq!(core_of(&thread).await, 1);
-}
-
-async fn set_mask(id: ThreadId, cores: &[u32]) -> Result<(), spdk_rs::Errno> {
-    let mut answer = Mailbox::new(1, 0);
-    let sender = answer.sender();
-    let mask = CpuSet::of(cores).expect("cores");
-    introspect::set_cpumask(id, mask, move |result| sender.try_send(Class::Data, result).expect("space"))
-        .expect("begun");
-    answer.recv().await
 }
 
 async fn futures_on_another_core() {

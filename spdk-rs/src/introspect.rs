@@ -9,7 +9,7 @@ mod collect;
 mod process;
 mod report;
 
-pub use collect::{io_channels, on_each_thread, pollers, set_cpumask, thread_stats};
+pub use collect::{CpumaskRefused, io_channels, on_each_thread, pollers, set_cpumask, thread_stats};
 pub use process::{CoreTimes, core_times, os_thread_id, raise_signal};
 pub use report::{
     ChannelInfo, ChannelsReport, PollerInfo, PollersReport, ReactorInfo, ReactorThread, ReactorsReport,

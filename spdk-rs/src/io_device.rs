@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 use spdk_sys as sys;
 
 use crate::error::Errno;
-use crate::thread::{ThreadId, current, current_has_exited, may_drop_here, send_to_app_thread};
+use crate::thread::{Pin, PinKind, ThreadId, current, current_has_exited, may_drop_here, send_to_app_thread};
 
 /// Something that every SPDK thread that uses it has a channel to.
 pub trait IoDevice: Send + Sync + Sized + 'static {
@@ -47,6 +47,7 @@ struct ChannelCtx<C> {
     /// Zero until `open` has returned: a channel that is asked for from inside of `open` is not there yet.
     is_open: Cell<bool>,
     channel: MaybeUninit<C>,
+    pin: MaybeUninit<Pin>,
 }
 
 /// SPDK's `calloc` gives 16 bytes of alignment, and its own struct in front is a multiple of that.
@@ -164,6 +165,7 @@ extern "C" fn create<D: IoDevice>(entry: *mut c_void, ctx: *mut c_void) -> c_int
             // there.
             let ctx = unsafe { &mut *ctx.cast::<ChannelCtx<D::Channel>>() };
             ctx.channel.write(channel);
+            ctx.pin.write(Pin::new(PinKind::Channel));
             ctx.is_open.set(true);
             0
         }
@@ -176,7 +178,11 @@ extern "C" fn create<D: IoDevice>(entry: *mut c_void, ctx: *mut c_void) -> c_int
 
 extern "C" fn destroy<D: IoDevice>(_entry: *mut c_void, ctx: *mut c_void) {
     // SAFETY: what `create` filled; SPDK calls this once, on the channel's thread, when no reference is left.
-    unsafe { (*ctx.cast::<ChannelCtx<D::Channel>>()).channel.assume_init_drop() };
+    unsafe {
+        let ctx = ctx.cast::<ChannelCtx<D::Channel>>();
+        (*ctx).channel.assume_init_drop();
+        (*ctx).pin.assume_init_drop();
+    }
 }
 
 /// A reference to the current thread's channel of a device. SPDK counts; when the last one of a thread is

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use spdk_sys as sys;
 
-use crate::thread::{ThreadId, current, current_has_exited, may_drop_here};
+use crate::thread::{Pin, PinKind, ThreadId, current, current_has_exited, may_drop_here};
 
 /// Whether a callback found work. The reactor idles when nothing does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,8 @@ enum State {
 struct Callback<F> {
     state: Cell<State>,
     run: UnsafeCell<F>,
+    /// Dropped after the closure.
+    _pin: Pin,
 }
 
 /// A [`Callback`] without its type.
@@ -73,8 +75,12 @@ impl Poller {
     pub fn register<F: FnMut() -> Busy + 'static>(name: &str, period_us: u64, run: F) -> Poller {
         let owner = current().expect("a poller can only be registered on an SPDK thread");
         let name = CString::new(name.split('\0').next().unwrap_or_default()).expect("cut at the first NUL");
-        let callback = Box::new(Callback { state: Cell::new(State::Waiting), run: UnsafeCell::new(run) });
-        let slot = NonNull::from(Box::leak(callback));
+        let callback = Callback {
+            state: Cell::new(State::Waiting),
+            run: UnsafeCell::new(run),
+            _pin: Pin::new(PinKind::Poller),
+        };
+        let slot = NonNull::from(Box::leak(Box::new(callback)));
         // SAFETY: on an SPDK thread; the callback is freed only after it was unregistered.
         let raw = unsafe {
             sys::spdk_poller_register_named(Some(call::<F>), slot.as_ptr().cast(), period_us, name.as_ptr())

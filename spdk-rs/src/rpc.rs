@@ -18,6 +18,7 @@ pub(crate) use server::{SERVERS, with_private_umask};
 
 use crate::error::Errno;
 use crate::rpc_json::decode_params;
+use crate::thread::bind_current;
 
 /// When a method may be called: before the subsystems are up, after, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +182,8 @@ pub mod private {
         params: *const Params,
         handler: fn(P, Reply<R>),
     ) {
+        // In an application that is not ours, too, it stays where its answers are kept.
+        bind_current();
         // SAFETY: by the contract of this function.
         let reply = unsafe { Reply::<R>::from_raw(request) };
         // SAFETY: SPDK's server parses in place, and the parameters live until the request is answered.

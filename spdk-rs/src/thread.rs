@@ -3,10 +3,11 @@
 //! An SPDK thread is a queue of messages and a list of pollers that some OS thread runs by polling it. Much
 //! of SPDK (channels, pollers, descriptors) belongs to the SPDK thread that made it. Rules:
 //!
-//! - An SPDK thread **stays on one OS thread**: [`OwnedThread`] remembers the OS thread of its first poll and
-//!   panics on another. That is what makes `!Send` values (an `Rc` in a poller, a channel) sound on SPDK
-//!   threads. In an application that is not ours the same is asked of it: no scheduler that moves threads
-//!   (SPDK's default, `static`, moves none); the threads that we make are bound besides.
+//! - An SPDK thread **stays on one OS thread while anything is pinned to it**: that is what makes `!Send`
+//!   values (an `Rc` in a poller, a channel) sound on SPDK threads. What pins a thread is listed in
+//!   `thread/pin.rs`. [`OwnedThread`] remembers the OS thread that polls it, panics on another, and is
+//!   [released](OwnedThread::release) only while nothing is pinned. In an application that is not ours pinned
+//!   threads are bound in SPDK's sense, which its schedulers respect.
 //! - Types that belong to an SPDK thread are `!Send`. Where a mix-up of two SPDK threads of one OS thread
 //!   could hurt memory they check in every build, else in debug builds.
 //! - A panic in anything that SPDK calls (a message, a poller, a handler) aborts the process: it can't unwind
@@ -17,6 +18,7 @@ mod bound;
 mod handle;
 mod lib_state;
 mod owned;
+mod pin;
 
 use std::ffi::c_void;
 use std::fmt;
@@ -32,7 +34,10 @@ pub use handle::ThreadHandle;
 pub(crate) use lib_state::lib_is_ours;
 pub use lib_state::{Scheduler, ThreadLib};
 pub use owned::{OwnedThread, PollOutcome, ThreadStats};
+pub(crate) use pin::{Pin, bind_current, pins_of_current};
+pub use pin::{PinKind, Pins};
 
+use crate::cpuset::CpuSet;
 use crate::error::Errno;
 
 /// The number of an SPDK thread: unique in a process, never used again.
@@ -94,7 +99,7 @@ pub(crate) fn may_drop_here(what: &str, owner: ThreadId) -> bool {
 ///
 /// # Safety
 /// `thread` is neither exited nor destroyed, and stays so until the message has run. `F` is `Send`, or the
-/// thread is the current one.
+/// thread is the current one and pinned until then.
 unsafe fn send_raw<F: FnOnce() + 'static>(
     thread: NonNull<sys::spdk_thread>,
     message: Box<F>,
@@ -113,6 +118,15 @@ unsafe fn send_raw<F: FnOnce() + 'static>(
     })
 }
 
+/// Changes the cores that the current SPDK thread may run on, and tells the scheduler: [`Scheduler`], or that of
+/// an application that is not ours. A pinned thread moves when it is pinned no more. `ESRCH` outside of all
+/// threads, `ENOTSUP` where threads are not moved.
+pub fn set_current_cpumask(mask: &CpuSet) -> Result<(), Errno> {
+    current_raw().ok_or(Errno::ESRCH)?;
+    // SAFETY: on the thread itself; SPDK copies the mask, which it takes as mutable for no reason.
+    Errno::from_rc(unsafe { sys::spdk_thread_set_cpumask(mask.as_ptr().cast_mut()) })
+}
+
 /// Queues `message` on the current SPDK thread: it runs from a clean stack, at a later poll. `ESRCH` outside
 /// of all threads, `ESHUTDOWN` on one that has exited.
 pub fn defer(message: impl FnOnce() + 'static) -> Result<(), Errno> {
@@ -120,6 +134,12 @@ pub fn defer(message: impl FnOnce() + 'static) -> Result<(), Errno> {
     if current_has_exited() {
         return Err(Errno::ESHUTDOWN);
     }
-    // SAFETY: a thread does not exit while messages wait in it, and it is the current one.
+    let pin = Pin::new(PinKind::Message);
+    let message = move || {
+        message();
+        drop(pin);
+    };
+    // SAFETY: a thread does not exit while messages wait in it; it is the current one, and stays on its OS
+    // thread while the message is pinned.
     unsafe { send_raw(thread, Box::new(message)) }.map_err(|(errno, _)| errno)
 }

@@ -2,12 +2,13 @@
 
 use serde::Deserialize;
 use spdk_rs::cpuset::CpuSet;
-use spdk_rs::introspect::{self, ChannelsReport, PollersReport, StatsReport};
+use spdk_rs::introspect::{self, ChannelsReport, CpumaskRefused, PollersReport, StatsReport};
 use spdk_rs::rpc::{Reply, RpcError};
 use spdk_rs::thread::ThreadId;
 use spdk_rs::{Errno, rpc_method_fn};
 
-use crate::cores;
+use crate::cores::{self, Cores};
+use crate::placement::Placed;
 
 pub(super) fn register() {
     register_get_stats();
@@ -50,38 +51,48 @@ struct CpumaskParams {
 rpc_method_fn!(register_set_cpumask, thread_set_cpumask, Runtime, set_cpumask);
 
 fn set_cpumask(params: CpumaskParams, reply: Reply<bool>) {
-    let mask = match checked_mask(&params) {
+    let id = params.id;
+    let cores = cores::here().cores.clone();
+    let mask = match checked_mask(&params, &cores) {
         Ok(mask) => mask,
         Err(error) => return reply.err(error),
     };
-    began(introspect::set_cpumask(params.id, mask, move |result| {
-        reply.send(result.map(|()| true).map_err(RpcError::from));
+    began(introspect::set_cpumask(id, mask, move |result| {
+        reply.send(result.map(|()| true).map_err(|refused| explain(refused, id, &cores)));
     }));
 }
 
-/// The mask, if the thread can stay where it is under it: it does not move.
-fn checked_mask(params: &CpumaskParams) -> Result<CpuSet, RpcError> {
+fn checked_mask(params: &CpumaskParams, cores: &Cores) -> Result<CpuSet, RpcError> {
     let (id, text) = (params.id, &params.cpumask);
-    let cores = &cores::here().cores;
-    let Some(thread) = cores.placement.find(id) else {
-        return Err(RpcError::invalid_params(format!("Thread {id} does not exist")));
-    };
+    if cores.placement.find(id).is_none() {
+        return Err(no_thread(id));
+    }
     let mask = CpuSet::parse(text).map_err(|_| RpcError::internal(format!("Invalid cpumask {text}")))?;
-    let ours = cores.mask();
-    let mask = mask.intersection(&ours);
-    if mask.count() == 0 {
-        return Err(RpcError::internal(format!("No CPU is selected from reactor mask {ours}")));
+    let mask = mask.intersection(&cores.mask());
+    if mask.count() == 0 { Err(no_core(cores)) } else { Ok(mask) }
+}
+
+fn no_thread(id: ThreadId) -> RpcError {
+    RpcError::invalid_params(format!("Thread {id} does not exist"))
+}
+
+fn no_core(cores: &Cores) -> RpcError {
+    RpcError::internal(format!("No CPU is selected from reactor mask {}", cores.mask()))
+}
+
+fn explain(refused: CpumaskRefused, id: ThreadId, cores: &Cores) -> RpcError {
+    match refused {
+        CpumaskRefused::NoThread => no_thread(id),
+        CpumaskRefused::NoCore => no_core(cores),
+        CpumaskRefused::Spdk(errno) => errno.into(),
+        CpumaskRefused::Pinned(pins) => {
+            let Some(Placed { core, name }) = cores.placement.find(id) else { return no_thread(id) };
+            let remedy = match pins.is_app_thread() || pins.is_bound() {
+                true => format!("Name a mask with core {core}"),
+                false => format!("Close what uses it there first, or name a mask with core {core}"),
+            };
+            let message = format!("Thread {id} ({name}) can't leave core {core}: {pins}. {remedy}");
+            RpcError::errno(Errno::EBUSY, message)
+        }
     }
-    if !mask.contains(thread.core) {
-        return Err(RpcError::errno(
-            Errno::ENOTSUP,
-            format!(
-                "Thread {id} ({}) runs on core {core} and stays there: a thread is placed once, when it is \
-                 made. Name a mask with core {core}",
-                thread.name,
-                core = thread.core
-            ),
-        ));
-    }
-    Ok(mask)
 }

@@ -32,8 +32,11 @@ pub fn target(port: u16) -> Vec<(&'static str, Value)> {
         ("nvmf_create_transport", json!({"trtype": "TCP", "num_shared_buffers": 255, "buf_cache_size": 16})),
         ("nvmf_create_subsystem", json!({"nqn": NQN, "allow_any_host": true})),
     ];
-    for drive in DRIVES {
-        calls.push(("nvmf_subsystem_add_ns", json!({"nqn": NQN, "namespace": {"bdev_name": drive}})));
+    for (number, drive) in DRIVES.iter().enumerate() {
+        // Not the drive's own identity, so that the host may be in this process, too.
+        let nguid = format!("626173616C74{number:020}");
+        let namespace = json!({"bdev_name": drive, "nguid": nguid});
+        calls.push(("nvmf_subsystem_add_ns", json!({"nqn": NQN, "namespace": namespace})));
     }
     calls.push(("nvmf_subsystem_add_listener", json!({"nqn": NQN, "listen_address": address(port)})));
     calls

@@ -9,7 +9,7 @@ use spdk_sys as sys;
 
 use super::descriptor::Descriptor;
 use crate::error::Errno;
-use crate::thread::current_raw;
+use crate::thread::{Pin, PinKind, current_raw};
 
 /// A channel to a bdev, for the SPDK thread that opened it.
 ///
@@ -27,6 +27,7 @@ pub(crate) struct ChannelInner {
     thread: NonNull<sys::spdk_thread>,
     /// After `raw` was put: fields drop in order, and `drop` below runs before them.
     descriptor: Arc<Descriptor>,
+    _pin: Pin,
 }
 
 impl Channel {
@@ -40,6 +41,7 @@ impl Channel {
             block_size: descriptor.block_size(),
             thread,
             descriptor: Arc::clone(descriptor),
+            _pin: Pin::new(PinKind::BdevChannel),
         };
         Ok(Channel { inner: Rc::new(inner) })
     }

@@ -10,9 +10,12 @@ use super::report::{
     ThreadPollers,
 };
 use crate::cpuset::CpuSet;
-use crate::env::ticks_hz;
+use crate::env::{current_core, ticks_hz};
 use crate::error::Errno;
-use crate::thread::{ThreadId, current, current_has_exited, current_raw};
+use crate::thread::{
+    Pin, PinKind, Pins, ThreadId, current, current_has_exited, current_raw, pins_of_current,
+    set_current_cpumask,
+};
 
 /// Runs `visit` on every SPDK thread, one after the other, then `done` with the answers on the current one.
 pub fn on_each_thread<T, V, D>(visit: V, done: D) -> Result<(), Errno>
@@ -22,11 +25,12 @@ where
     D: FnOnce(Vec<T>) + 'static,
 {
     /// Travels from thread to thread by SPDK's messages, so one thread at a time has it. `done` is only
-    /// carried.
+    /// carried, back to where it began, which is pinned until then.
     struct Tour<T, V, D> {
         visit: V,
         answers: Vec<T>,
         done: D,
+        begun: Pin,
     }
     extern "C" fn arrive<T, V: FnMut() -> T, D>(tour: *mut c_void) {
         // SAFETY: the tour is here now, and nowhere else.
@@ -36,13 +40,16 @@ where
     extern "C" fn end<T, V, D: FnOnce(Vec<T>)>(tour: *mut c_void) {
         // SAFETY: the box that began the tour, which ends here, on the thread where it began.
         let tour = unsafe { Box::from_raw(tour.cast::<Tour<T, V, D>>()) };
-        (tour.done)(tour.answers);
+        let Tour { answers, done, begun, .. } = *tour;
+        done(answers);
+        drop(begun);
     }
     current().ok_or(Errno::ESRCH)?;
     if current_has_exited() {
         return Err(Errno::ESHUTDOWN);
     }
-    let tour = Box::into_raw(Box::new(Tour { visit, answers: Vec::<T>::new(), done }));
+    let begun = Pin::new(PinKind::Message);
+    let tour = Box::into_raw(Box::new(Tour { visit, answers: Vec::<T>::new(), done, begun }));
     // SAFETY: on an SPDK thread; visitor and answers are Send, and `done` is used only where it was given.
     unsafe { sys::spdk_for_each_thread(Some(arrive::<T, V, D>), tour.cast(), Some(end::<T, V, D>)) };
     Ok(())
@@ -67,12 +74,29 @@ pub fn io_channels(done: impl FnOnce(ChannelsReport) + 'static) -> Result<(), Er
     on_each_thread(thread_channels, |threads| done(ChannelsReport { tick_rate: ticks_hz(), threads }))
 }
 
-/// `thread_set_cpumask`: changes the cores that a thread may run on, and tells the scheduler. `done` gets
-/// `ENOENT` if there is no such thread, `EINVAL` if none of the cores is this process's.
+/// Why a thread keeps the cores that it has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CpumaskRefused {
+    /// There is no such thread.
+    #[error("there is no such thread")]
+    NoThread,
+    /// None of the cores is this process's.
+    #[error("none of the cores is this process's")]
+    NoCore,
+    /// It can't leave its core, which is not among those.
+    #[error("it can't leave its core: {0}")]
+    Pinned(Pins),
+    /// SPDK's own answer.
+    #[error("SPDK refuses: {0}")]
+    Spdk(Errno),
+}
+
+/// `thread_set_cpumask`: changes the cores that a thread may run on, and tells the scheduler, which moves it
+/// if it has to.
 pub fn set_cpumask(
     id: ThreadId,
     mask: CpuSet,
-    done: impl FnOnce(Result<(), Errno>) + 'static,
+    done: impl FnOnce(Result<(), CpumaskRefused>) + 'static,
 ) -> Result<(), Errno> {
     let usable = process_mask().intersection(&mask).count() > 0;
     let set_here = move || {
@@ -80,13 +104,17 @@ pub fn set_cpumask(
             return None;
         }
         if !usable {
-            return Some(Err(Errno::EINVAL));
+            return Some(Err(CpumaskRefused::NoCore));
         }
-        // SAFETY: on the thread itself; SPDK copies the mask, which it takes as mutable for no reason.
-        Some(Errno::from_rc(unsafe { sys::spdk_thread_set_cpumask(mask.as_ptr().cast_mut()) }))
+        if !current_core().is_some_and(|core| mask.contains(core))
+            && let Some(pins) = pins_of_current()
+        {
+            return Some(Err(CpumaskRefused::Pinned(pins)));
+        }
+        Some(set_current_cpumask(&mask).map_err(CpumaskRefused::Spdk))
     };
     on_each_thread(set_here, |answers| {
-        done(answers.into_iter().flatten().next().unwrap_or(Err(Errno::ENOENT)));
+        done(answers.into_iter().flatten().next().unwrap_or(Err(CpumaskRefused::NoThread)));
     })
 }
 

@@ -13,6 +13,7 @@ use super::io::{Io, fail};
 use super::registered::Registration;
 use crate::bdev::{IoError, IoKind, call_soon};
 use crate::error::Errno;
+use crate::thread::{Pin, PinKind};
 
 /// What lies in SPDK's io_channel, behind its own struct.
 pub(super) struct DeviceChannel<D: Device> {
@@ -20,6 +21,8 @@ pub(super) struct DeviceChannel<D: Device> {
     next_seq: Cell<u16>,
     /// The I/O for which a buffer is being asked for right now.
     asking: Cell<*mut sys::spdk_bdev_io>,
+    /// Dropped after the channel.
+    _pin: Pin,
 }
 
 impl<D: Device> DeviceChannel<D> {
@@ -44,8 +47,12 @@ pub(super) unsafe extern "C" fn open_channel<D: Device>(device: *mut c_void, pla
     // SAFETY: the io_device is the registration, which stays until the io_device is unregistered.
     match unsafe { &*device.cast::<Registration<D>>() }.device.open_channel() {
         Ok(channel) => {
-            let opened =
-                DeviceChannel::<D> { channel, next_seq: Cell::new(0), asking: Cell::new(ptr::null_mut()) };
+            let opened = DeviceChannel::<D> {
+                channel,
+                next_seq: Cell::new(0),
+                asking: Cell::new(ptr::null_mut()),
+                _pin: Pin::new(PinKind::Channel),
+            };
             // SAFETY: SPDK made this place for us, with the size that `register` asked for; see LAYOUT.
             unsafe { place.cast::<DeviceChannel<D>>().write(opened) };
             0

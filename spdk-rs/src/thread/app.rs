@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use spdk_sys as sys;
 
-use super::send_raw;
+use super::{bind_current, send_raw};
 use crate::error::Errno;
 
 /// Whether the app thread takes messages from us. Held while one is queued, so that the thread can't exit in
@@ -38,9 +38,14 @@ pub fn on_app_thread() -> bool {
     super::current_raw().is_some() && unsafe { sys::spdk_thread_is_app_thread(std::ptr::null_mut()) }
 }
 
-/// `EPERM` off the app thread.
+/// `EPERM` off the app thread. Who asks is about to leave something there, so from now on it stays where it
+/// is in an application that is not ours, too.
 pub(crate) fn require_app_thread() -> Result<(), Errno> {
-    if on_app_thread() { Ok(()) } else { Err(Errno::EPERM) }
+    if !on_app_thread() {
+        return Err(Errno::EPERM);
+    }
+    bind_current();
+    Ok(())
 }
 
 /// Runs `message` on the app thread, at a later poll. May be called on any OS thread. `ENXIO` if there is no

@@ -4,7 +4,7 @@ use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 
-use super::{ThreadId, current, may_drop_here};
+use super::{Pin, PinKind, ThreadId, current, may_drop_here};
 
 /// A value that may be kept anywhere, but looked at and dropped only on the SPDK thread that made it.
 ///
@@ -12,10 +12,13 @@ use super::{ThreadId, current, may_drop_here};
 pub struct ThreadBound<T> {
     owner: ThreadId,
     value: ManuallyDrop<T>,
+    /// Dropped after the value.
+    pin: Pin,
 }
 
-// SAFETY: every access to the value checks that the caller runs on the owning SPDK thread, which stays on one
-// OS thread (see the rules of this module); so no two OS threads ever touch it.
+// SAFETY: every access to the value checks that the caller runs on the owning SPDK thread, which is pinned to
+// its OS thread as long as there is a value; so no two OS threads ever touch it. The pin checks for itself
+// where it is dropped.
 unsafe impl<T> Send for ThreadBound<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for ThreadBound<T> {}
@@ -27,7 +30,7 @@ impl<T> ThreadBound<T> {
     /// Outside of SPDK threads.
     pub fn new(value: T) -> ThreadBound<T> {
         let owner = current().expect("a value can only be bound on an SPDK thread");
-        ThreadBound { owner, value: ManuallyDrop::new(value) }
+        ThreadBound { owner, value: ManuallyDrop::new(value), pin: Pin::new(PinKind::Value) }
     }
 
     /// The thread that it belongs to.
@@ -52,8 +55,12 @@ impl<T> ThreadBound<T> {
     pub fn into_inner(self) -> T {
         self.assert_here("taken out");
         let mut this = ManuallyDrop::new(self);
-        // SAFETY: `this` is not dropped, so the value is moved out once.
-        unsafe { ManuallyDrop::take(&mut this.value) }
+        // SAFETY: `this` is not dropped, so the pin is dropped once, here, and the value is moved out once.
+        // From now on the type of the value alone keeps it on this OS thread.
+        unsafe {
+            std::ptr::drop_in_place(&raw mut this.pin);
+            ManuallyDrop::take(&mut this.value)
+        }
     }
 
     fn assert_here(&self, what: &str) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use spdk_sys as sys;
 
 use super::lib_state::LibUse;
-use super::{ThreadId, app, current, current_raw, send_raw};
+use super::{ThreadId, app, bind_current, current, current_raw, send_raw};
 use crate::cpuset::CpuSet;
 use crate::error::Errno;
 
@@ -51,9 +51,12 @@ impl ThreadHandle {
         let raw = NonNull::new(raw).ok_or(Errno::ENOMEM)?;
         // SAFETY: the thread lives: it is only asked to exit when the handle is dropped.
         let id = unsafe { ThreadId::of(raw.as_ptr()) };
-        let handle = ThreadHandle(Arc::new(Made { raw, id, name: name.into() }));
-        handle.send(bind_current)?;
-        Ok(handle)
+        Ok(ThreadHandle(Arc::new(Made { raw, id, name: name.into() })))
+    }
+
+    /// Keeps the thread, from its next poll on and for life, on the OS thread that polls it.
+    pub fn bind(&self) -> Result<(), Errno> {
+        self.send(bind_current)
     }
 
     /// Runs `message` on the thread, at a later poll. May be called on any OS thread. SPDK aborts the process
@@ -92,13 +95,6 @@ impl Drop for Made {
             tracing::error!(thread = &*self.name, %errno, "an SPDK thread could not be asked to exit");
         }
     }
-}
-
-/// Tells a scheduler that would move threads to leave this one where it is.
-fn bind_current() {
-    let thread = current_raw().expect("runs as a message");
-    // SAFETY: the current thread lives.
-    unsafe { sys::spdk_thread_bind(thread.as_ptr(), true) };
 }
 
 fn exit_current() {

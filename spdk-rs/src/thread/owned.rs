@@ -8,6 +8,7 @@ use std::thread as os_thread;
 
 use spdk_sys as sys;
 
+use super::pin::{Pins, pins_of};
 use super::{ThreadId, lib_state};
 use crate::cpuset::CpuSet;
 
@@ -32,7 +33,8 @@ pub struct ThreadStats {
 /// The exclusive right to poll one SPDK thread, handed to the [`Scheduler`](super::Scheduler).
 ///
 /// It may be sent to the OS thread that is to poll it; the first [`poll`](OwnedThread::poll) or
-/// [`enter`](OwnedThread::enter) ties it to that OS thread for good, and one from another OS thread panics.
+/// [`enter`](OwnedThread::enter) ties it to that OS thread, and one from another OS thread panics, until it is
+/// [released](OwnedThread::release).
 /// Dropping it destroys the SPDK thread if that has exited, and else leaks it: others may still send it
 /// messages.
 pub struct OwnedThread {
@@ -41,8 +43,9 @@ pub struct OwnedThread {
     home: Cell<Option<os_thread::ThreadId>>,
 }
 
-// SAFETY: until the first poll nothing that belongs to an OS thread lives on it; from then on `home` is
-// checked before anything runs on it. Whoever holds it is the only one to poll it.
+// SAFETY: while there is no `home` nothing that belongs to an OS thread lives on it (it was not polled yet, or
+// it was released, which pins prevent); while there is one it is checked before anything runs on it. Whoever
+// holds it is the only one to poll it.
 unsafe impl Send for OwnedThread {}
 
 impl OwnedThread {
@@ -66,7 +69,7 @@ impl OwnedThread {
     /// Runs what waits: messages, pollers, timers due at `now_ticks` (0: read the clock).
     ///
     /// # Panics
-    /// On another OS thread than the first poll.
+    /// On another OS thread than the first poll since it was made or released.
     pub fn poll(&mut self, now_ticks: u64) -> PollOutcome {
         self.assert_at_home();
         // SAFETY: `&mut self` is the only right to poll it, and this is its OS thread.
@@ -79,10 +82,25 @@ impl OwnedThread {
     /// Runs `f` as if the thread polled it: with it as the current SPDK thread.
     ///
     /// # Panics
-    /// On another OS thread than the first poll.
+    /// On another OS thread than the first poll since it was made or released.
     pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
         self.assert_at_home();
         self.as_current(f)
+    }
+
+    /// Unties it from its OS thread, so that another may poll it from now on. What pins it is the error, and
+    /// it stays; it may be asked again when that is gone.
+    ///
+    /// # Panics
+    /// On another OS thread than the one it is tied to.
+    pub fn release(&mut self) -> Result<(), Pins> {
+        self.assert_at_home();
+        // SAFETY: the thread lives, and this is its OS thread.
+        if let Some(pins) = unsafe { pins_of(self.raw) } {
+            return Err(pins);
+        }
+        self.home.set(None);
+        Ok(())
     }
 
     /// Whether it has exited: nothing is left on it, and it may be dropped.

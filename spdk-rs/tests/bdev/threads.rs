@@ -6,6 +6,7 @@ use std::thread;
 
 use spdk_rs::bdev::{Channel, Descriptor};
 use spdk_rs::dma::DmaBuf;
+use spdk_rs::thread::PinKind;
 
 use crate::in_lab;
 use crate::stripe::over_malloc;
@@ -38,6 +39,38 @@ fn write_and_read(channel: std::rc::Rc<Channel>, shared: Arc<Shared>, base: u64,
             shared.done.fetch_add(1, Ordering::Relaxed);
             write_and_read(channel, shared, base, step + 1, fill);
         });
+    });
+}
+
+#[test]
+fn channels_keep_their_thread_on_its_os_thread() {
+    in_lab(test_name!(), |lab| {
+        let (stripe, counters) = over_malloc(lab);
+        let descriptor = lab.on_app(|| Descriptor::open("s", false, |_| {}).expect("s"));
+        let handle = lab.spawn("second");
+        let mut second = lab.give_away();
+        assert_eq!(second.release(), Ok(()));
+        let channel = second.enter(|| descriptor.channel()).expect("a channel");
+        let pins = second.release().expect_err("it has channels");
+        assert_eq!(pins.count(PinKind::Channel), 1, "the stripe's: {pins}");
+        assert!(pins.count(PinKind::BdevChannel) > 1, "ours, and the stripe's to its members: {pins}");
+        second.enter(|| drop(channel));
+        assert!(second.release().is_err(), "SPDK closes it at the next poll");
+        lab.until("the stripe's channel is closed", |_| {
+            second.poll(0);
+            counters.channels.load(Ordering::Relaxed) == 0
+        });
+        assert_eq!(second.release(), Ok(()));
+        // SPDK's own channels, which are closed last, go where the thread goes.
+        drop(handle);
+        let end = thread::spawn(move || {
+            while !second.is_exited() {
+                second.poll(0);
+            }
+            second.destroy();
+        });
+        end.join().expect("the second thread ends");
+        lab.on_app(|| drop((descriptor, stripe)));
     });
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use spdk_rs::Errno;
 use spdk_rs::cpuset::CpuSet;
-use spdk_rs::introspect;
+use spdk_rs::introspect::{self, CpumaskRefused};
 use spdk_rs::io_device::{IoDevice, Registered};
 use spdk_rs::poller::{Busy, Poller};
 use spdk_rs::thread::{ThreadBound, ThreadHandle, current};
@@ -109,7 +109,7 @@ fn cpumask(process: &mut Process, worker: &ThreadHandle) {
     let core = process.cores()[0];
     let id = worker.id();
     let mut set = |id, mask: CpuSet| {
-        let outcome: Arc<Mutex<Option<Result<(), Errno>>>> = Arc::default();
+        let outcome: Arc<Mutex<Option<Result<(), CpumaskRefused>>>> = Arc::default();
         let slot = outcome.clone();
         process
             .on_app(move || {
@@ -117,10 +117,14 @@ fn cpumask(process: &mut Process, worker: &ThreadHandle) {
             })
             .unwrap();
         process.poll_until(|| outcome.lock().unwrap().is_some());
-        outcome.lock().unwrap().unwrap()
+        outcome.lock().unwrap().take().unwrap()
     };
     assert_eq!(set(id, CpuSet::of(&[core, 99]).unwrap()), Ok(()));
-    assert_eq!(set(id, CpuSet::of(&[99]).unwrap()), Err(Errno::EINVAL), "none of this process's cores");
+    assert_eq!(
+        set(id, CpuSet::of(&[99]).unwrap()),
+        Err(CpumaskRefused::NoCore),
+        "none of this process's cores"
+    );
     assert_eq!(process.rescheduled(), [id]);
     let mask = process.threads().iter().find(|thread| thread.id() == id).unwrap().cpumask();
     assert_eq!(mask, CpuSet::of(&[core, 99]).unwrap());

@@ -11,6 +11,7 @@ mod env;
 mod introspect;
 mod io_device;
 mod log;
+mod pins;
 mod pollers;
 mod process;
 mod rpc;

@@ -100,7 +100,8 @@ fn owned_thread(process: &mut Process) {
     let mut owned = process.take(handle.id());
     assert_eq!((owned.name(), owned.id()), ("worker", handle.id()));
     assert_eq!(owned.cpumask(), mask);
-    assert!(!owned.is_idle(), "its first message waits");
+    handle.send(|| ()).unwrap();
+    assert!(!owned.is_idle(), "a message waits");
     assert_eq!(owned.poll(0), PollOutcome::Busy);
     assert!(owned.is_idle() && !owned.has_active_pollers() && owned.next_expiration_ticks().is_none());
     assert_eq!(owned.poll(0), PollOutcome::Idle);

@@ -49,10 +49,11 @@ fn run() {
     assert!(other.enter(|| panics(|| channel)));
     assert!(panics(|| Poller::register("nowhere", 0, || Busy::No)));
 
-    // An OwnedThread that was polled stays where it was; one that was not may still go.
+    // An OwnedThread that was polled stays where it was, unless it is released there.
     let moved = |mut thread: OwnedThread| {
         std::thread::spawn(move || {
             let refused = panics(|| thread.poll(0)) && panics(|| thread.enter(|| ()));
+            let refused = refused && panics(|| thread.release());
             (refused, thread)
         })
         .join()
