@@ -14,7 +14,7 @@ use spdk_rs::cpuset::CpuSet;
 use spdk_rs::env::{EnvOptions, HugePages, current_core};
 use spdk_rs::thread::{ThreadHandle, set_current_cpumask};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// More than fit in an inbox beside its reserve.
 const CALLS: usize = 1024;
 /// The reserve, and then some.
@@ -53,7 +53,7 @@ async fn core_of(thread: &ThreadHandle) -> u32 {
 async fn main() {
     let thread = ThreadHandle::spawn("waits", &on(0)).expect("a thread");
     assert_eq!(core_of(&thread).await, 0);
-    let open = block_core_1().await;
+    let block = block_core_1().await;
     let calls: Vec<_> = (0..CALLS).map(|_| spawn_local(run_on(1, || async {}))).collect();
     // Every call is made or refused once in this time.
     for _ in 0..CALLS {
@@ -64,7 +64,7 @@ async fn main() {
     for _ in 0..200 {
         assert_eq!(core_of(&thread).await, 0, "core 1 takes nothing");
     }
-    open.store(true, Ordering::Release);
+    drop(block);
     timeout(PATIENCE, async { while core_of(&thread).await == 0 {} }).await.expect("it moves at last");
     for call in calls {
         assert_eq!(call.await, Ok(()));
@@ -72,25 +72,33 @@ async fn main() {
     drop(fillers);
 }
 
-/// Core 1 does nothing from now on, until this is set.
-async fn block_core_1() -> Arc<AtomicBool> {
-    let (blocked, open) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
-    let (there, wait) = (blocked.clone(), open.clone());
+/// Keeps core 1 from doing anything until it is dropped.
+struct Block(Arc<AtomicBool>);
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+async fn block_core_1() -> Block {
+    let (blocked, block) = (Arc::<AtomicBool>::default(), Block(Arc::default()));
+    let (there, over) = (blocked.clone(), block.0.clone());
     let blocker = ThreadHandle::spawn("blocks", &on(1)).expect("a thread");
-    let block = move || {
+    let spin = move || {
         there.store(true, Ordering::Release);
-        while !wait.load(Ordering::Acquire) {
+        while !over.load(Ordering::Acquire) {
             std::thread::yield_now();
         }
     };
-    blocker.send(block).expect("sent");
+    blocker.send(spin).expect("sent");
     let is_blocked = async {
         while !blocked.load(Ordering::Acquire) {
             yield_now().await;
         }
     };
     timeout(PATIENCE, is_blocked).await.expect("core 1 runs");
-    open
+    block
 }
 
 /// New threads for core 1, until it takes no more.
