@@ -4,17 +4,19 @@
 //! calls it there, or a check for that SPDK thread is all that guards it), that thread must not move to
 //! another OS thread as long as the value lives. So each such value holds a [`Pin`] on its thread:
 //!
-//! | value | from | its pin |
-//! |---|---|---|
-//! | closure of a [`Poller`](crate::poller::Poller) | registration to drop | [`PinKind::Poller`] |
-//! | channel of an [`IoDevice`](crate::io_device::IoDevice), of a [`Device`](crate::module::Device) | open to close, however many refer to it; so also every `IoChannelRef`, and every [`Io`](crate::module::Io), which its channel outlives | [`PinKind::Channel`] |
-//! | [`bdev::Channel`](crate::bdev::Channel) | open to the last drop; I/O in flight, its callback, and [`wait_for_io`](crate::bdev::wait_for_io) count as one | [`PinKind::BdevChannel`] |
-//! | [`ThreadBound`](crate::thread::ThreadBound) | making to drop | [`PinKind::Value`] |
-//! | message of [`defer`](crate::thread::defer), end of [`introspect`](crate::introspect)'s visits | sending to running | [`PinKind::Message`] |
+//! - [`PinKind::Poller`]: the closure of a [`Poller`](crate::poller::Poller), from registration to drop.
+//! - [`PinKind::Channel`]: a channel of an [`IoDevice`](crate::io_device::IoDevice) or of a
+//!   [`Device`](crate::module::Device), from open to close, however many refer to it. It outlives every
+//!   `IoChannelRef` and every [`Io`](crate::module::Io), which need no pin of their own.
+//! - [`PinKind::BdevChannel`]: a [`bdev::Channel`](crate::bdev::Channel), from open until it is dropped and no
+//!   I/O is in flight. What that I/O calls back, and [`wait_for_io`](crate::bdev::wait_for_io), hold on to it.
+//! - [`PinKind::Value`]: a value in a [`ThreadBound`](crate::thread::ThreadBound).
+//! - [`PinKind::Message`]: a message of [`defer`](crate::thread::defer), and the end of a visit of
+//!   [`introspect`](crate::introspect), until they have run.
 //!
 //! What belongs to the app thread (`rpc` with its `Reply`, `subsystem`, descriptors' events, registered
-//! bdevs, the callbacks of a module) needs no pin of its own: the app thread never moves. Neither do a core's
-//! own thread of a reactor ([`ThreadHandle::bind`](crate::thread::ThreadHandle::bind)).
+//! bdevs, the callbacks of a module) needs no pin of its own: the app thread never moves. Nor does a thread
+//! that was bound for life ([`ThreadHandle::bind`](crate::thread::ThreadHandle::bind)), as a core's own is.
 //!
 //! Free to move are values that are `Send`: messages of [`ThreadHandle::send`](crate::thread::ThreadHandle),
 //! the visitor of `on_each_thread`, an `IoDevice` that waits for its end. So are the outcome of an I/O that
@@ -43,7 +45,7 @@ use spdk_sys as sys;
 
 use super::{ThreadId, current, current_raw};
 
-/// What kind of value holds a [`Pin`].
+/// What kind of value pins a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PinKind {
     /// The closure of a poller.
