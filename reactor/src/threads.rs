@@ -1,9 +1,9 @@
 //! The SPDK threads of one core, and how they move to another.
 //!
 //! A thread moves when the cores that it may run on were changed (`spdk_thread_set_cpumask`) and its core is
-//! not among them, unless something pins it (see [`spdk_rs::thread`]). Whoever holds its [`OwnedThread`] polls
-//! it, and there is one: the move is one message. What others send the thread meanwhile waits in its own
-//! queue, which goes with it, as do its pollers, channels and statistics.
+//! not among them, unless something pins it (see [`spdk_rs::thread`]). Whoever holds its [`OwnedThread`]
+//! polls it, and there is one: the move is one message. What others send the thread meanwhile waits in its
+//! own queue, which goes with it, as do its pollers, channels and statistics.
 //!
 //! ```text
 //!                       mask changed, without this core

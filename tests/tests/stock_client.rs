@@ -152,6 +152,42 @@ fn it_sees_reactors_and_threads() {
     daemon.stop_well();
 }
 
+/// The number of a thread, and the core that it is on.
+fn find_thread(client: &Client, name: &str) -> (u64, u64) {
+    let answer = client.ask("framework_get_reactors");
+    let reactors = list(&answer, "/reactors", &["lcore", "lw_threads"]).iter();
+    let found = reactors.flat_map(|reactor| {
+        let threads = reactor["lw_threads"].as_array().expect("a list").iter();
+        threads.filter(|thread| thread["name"] == name).map(|thread| (&thread["id"], &reactor["lcore"]))
+    });
+    let found: Vec<_> = found.collect();
+    let [(id, core)] = found[..] else { panic!("{name} is not on one core: {answer:#}") };
+    (id.as_u64().expect("a number"), core.as_u64().expect("a number"))
+}
+
+/// A thread of SPDK's that serves no array moves; one that keeps something of ours stays, and it says what.
+#[test]
+fn it_moves_threads() {
+    let _alone = machine::alone();
+    let (program, place) = (install(), Place::new());
+    let cores = machine::cores(2);
+    let daemon = place.run(&format!("cores: [{cores}]"), MIRROR);
+    let client = Client { program, place: &place };
+    for core in cores.split(',') {
+        let (group, _) = find_thread(&client, "nvmf_tgt_poll_group_000");
+        client.ask(&format!("thread_set_cpumask -i {group} -m [{core}]"));
+        assert_eq!(find_thread(&client, "nvmf_tgt_poll_group_000").1.to_string(), core);
+        let (shard, its_core) = find_thread(&client, "basalt_shard_0");
+        if its_core.to_string() != core {
+            let refused = client.run(&format!("thread_set_cpumask -i {shard} -m [{core}]"));
+            let reason = format!("Thread {shard} (basalt_shard_0) can't leave core {its_core}: 1 poller");
+            let said = refused.stdout + &refused.stderr;
+            assert!(!refused.status.success() && said.contains(&reason), "{said}");
+        }
+    }
+    daemon.stop_well();
+}
+
 #[test]
 fn it_sets_log_levels() {
     let _alone = machine::alone();

@@ -22,8 +22,8 @@ pub trait Scheduler: Send + Sync + 'static {
     /// Takes over a new thread, to poll it from now on. `Err` gives it back: its creation fails.
     fn schedule(&self, thread: OwnedThread) -> Result<(), OwnedThread>;
 
-    /// The cores that a thread may run on were changed. Called on that thread, in the middle of its poll: when
-    /// it is over, whoever polls it may [release](OwnedThread::release) it and poll it elsewhere.
+    /// The cores that a thread may run on were changed. Called on that thread, in the middle of its poll.
+    /// When that is over, whoever polls it may [release](OwnedThread::release) it and poll it elsewhere.
     fn reschedule(&self, id: ThreadId);
 }
 

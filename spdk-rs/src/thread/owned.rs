@@ -33,8 +33,8 @@ pub struct ThreadStats {
 /// The exclusive right to poll one SPDK thread, handed to the [`Scheduler`](super::Scheduler).
 ///
 /// It may be sent to the OS thread that is to poll it; the first [`poll`](OwnedThread::poll) or
-/// [`enter`](OwnedThread::enter) ties it to that OS thread, and one from another OS thread panics, until it is
-/// [released](OwnedThread::release).
+/// [`enter`](OwnedThread::enter) ties it to that OS thread, and one from another OS thread panics, until it
+/// is [released](OwnedThread::release).
 /// Dropping it destroys the SPDK thread if that has exited, and else leaks it: others may still send it
 /// messages.
 pub struct OwnedThread {
@@ -43,9 +43,9 @@ pub struct OwnedThread {
     home: Cell<Option<os_thread::ThreadId>>,
 }
 
-// SAFETY: while there is no `home` nothing that belongs to an OS thread lives on it (it was not polled yet, or
-// it was released, which pins prevent); while there is one it is checked before anything runs on it. Whoever
-// holds it is the only one to poll it.
+// SAFETY: while there is no `home` nothing that belongs to an OS thread lives on it (it was not polled yet,
+// or it was released, which pins prevent); while there is one it is checked before anything runs on it.
+// Whoever holds it is the only one to poll it.
 unsafe impl Send for OwnedThread {}
 
 impl OwnedThread {

@@ -8,8 +8,9 @@
 //! - [`PinKind::Channel`]: a channel of an [`IoDevice`](crate::io_device::IoDevice) or of a
 //!   [`Device`](crate::module::Device), from open to close, however many refer to it. It outlives every
 //!   `IoChannelRef` and every [`Io`](crate::module::Io), which need no pin of their own.
-//! - [`PinKind::BdevChannel`]: a [`bdev::Channel`](crate::bdev::Channel), from open until it is dropped and no
-//!   I/O is in flight. What that I/O calls back, and [`wait_for_io`](crate::bdev::wait_for_io), hold on to it.
+//! - [`PinKind::BdevChannel`]: a [`bdev::Channel`](crate::bdev::Channel), from open until it is dropped and
+//!   no I/O is in flight. I/O holds on to it until its callback runs, and so does
+//!   [`wait_for_io`](crate::bdev::wait_for_io).
 //! - [`PinKind::Value`]: a value in a [`ThreadBound`](crate::thread::ThreadBound).
 //! - [`PinKind::Message`]: a message of [`defer`](crate::thread::defer), and the end of a visit of
 //!   [`introspect`](crate::introspect), until they have run.
