@@ -1,6 +1,6 @@
 //! The driver of `raid::Channel`: what an SPDK io_channel of an array holds.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use raid::channel::{Child, FromChannel, Move};
 use raid::msg::{ToArray, ToChannel, ToShard};
-use raid::{Channel, ChannelId, FaultKind, IoId};
+use raid::{Channel, ChannelId, FaultKind, IoId, Slot, SlotSet};
 use spdk_rs::Errno;
-use spdk_rs::bdev::{self, IoError};
+use spdk_rs::bdev::{self, IoError, Reserve};
 use spdk_rs::io_device::IoChannelRef;
 use spdk_rs::module::{self, Io, IoToken};
 use spdk_rs::poller::{Busy, Poller};
@@ -38,6 +38,11 @@ pub(crate) struct ChannelCore {
     /// served when a bdev_io is given back *on this thread*, and all that are out may be given back on
     /// others.
     retry: RefCell<Option<Poller>>,
+    /// The first of the starved, while it is tried again: it alone may spend the reserve.
+    served: Cell<Option<IoToken>>,
+    /// One bdev_io, so that the children of starved I/Os can always be sent one after the other: those that
+    /// hold all others may be hosts' I/Os that wait for just that.
+    reserve: Reserve,
 }
 
 impl Deref for RaidChannel {
@@ -59,7 +64,12 @@ impl RaidChannel {
             members: RefCell::new(members),
             starved: RefCell::default(),
             retry: RefCell::default(),
+            served: Cell::default(),
+            reserve: Reserve::new(),
         });
+        // Before any I/O comes, which can take every bdev_io there is: what is kept in reserve, and what is
+        // kept below by members that are arrays. The View tells later which of them to use.
+        core.open_members(core.shared.geometry.slots(), |_, _| {});
         core.port.add_channel(id, Rc::clone(&core));
         core.send_messages();
         Ok(RaidChannel(core))
@@ -71,6 +81,7 @@ impl Drop for RaidChannel {
         let core = &self.0;
         let id = core.machine.borrow().id();
         core.port.remove_channel(id);
+        core.reserve.keep_on(None);
         core.members.borrow_mut().clear();
         // After the last message of the machine: the receivers forget the channel then.
         for shard in core.shared.shards.iter() {
@@ -159,7 +170,7 @@ impl ChannelCore {
         let is_view = matches!(message, ToChannel::View(_) | ToChannel::Rules(_));
         self.machine.borrow_mut().on_message(message);
         if is_view {
-            self.open_members();
+            self.open_attached();
         }
         self.send_messages();
         loop {
@@ -190,7 +201,17 @@ impl ChannelCore {
         if part.op == bdev::IoKind::Flush {
             part.blocks = member.descriptor().num_blocks();
         }
-        io.submit_child(child.index, member, part)
+        match io.submit_child(child.index, member, part) {
+            Err(Errno::ENOMEM) if self.served.get() == Some(io.token()) => {
+                io.submit_child_from_reserve(child.index, member, part)
+            }
+            sent => sent,
+        }
+    }
+
+    /// The bdev_io that is kept for the starved.
+    pub fn reserve(&self) -> &Reserve {
+        &self.reserve
     }
 
     /// Puts `io` aside until there are bdev_ios.
@@ -215,7 +236,9 @@ impl ChannelCore {
             // nobody else runs it, and it can't complete.
             let mut io: Io<RaidBdev> = unsafe { Io::from_token(token) };
             io.state().turn = Turn::Running;
+            self.served.set(Some(token));
             self.run(io);
+            self.served.set(None);
             let mut starved = self.starved.borrow_mut();
             if starved.len() > waiting && starved.back() == Some(&token) {
                 starved.rotate_right(1);
@@ -231,31 +254,47 @@ impl ChannelCore {
     }
 
     /// Opens channels to the members that the View says are attached.
-    fn open_members(&self) {
-        let machine = self.machine.borrow();
-        let Some(view) = machine.view() else { return };
-        let mut members = self.members.borrow_mut();
-        for slot in view.attached.iter() {
-            let member = &mut members[slot.index()];
-            if member.is_some() {
+    fn open_attached(&self) {
+        let attached = self.machine.borrow().view().map(|view| view.attached);
+        let Some(attached) = attached else { return };
+        self.open_members(attached, |slot, errno| {
+            // Its I/O answers ENODEV, and the Array decides.
+            tracing::error!(slot = slot.0, %errno, "no channel to a member");
+        });
+    }
+
+    /// Opens channels to members where there are none yet.
+    fn open_members(&self, slots: SlotSet, failed: impl Fn(Slot, Errno)) {
+        for slot in slots.iter() {
+            if self.members.borrow()[slot.index()].is_some() {
                 continue;
             }
             let opened = self.shared.drive(slot).ok_or(Errno::ENODEV).and_then(|drive| drive.channel());
             match opened {
-                Ok(channel) => *member = Some(channel),
-                // Its I/O answers ENODEV, and the Array decides.
-                Err(errno) => tracing::error!(slot = slot.0, %errno, "no channel to a member"),
+                Ok(channel) => self.members.borrow_mut()[slot.index()] = Some(channel),
+                Err(errno) => failed(slot, errno),
             }
         }
+        self.house_reserve();
     }
 
     /// Closes the channels to members that are not attached any more.
     fn close_members(&self) {
-        let machine = self.machine.borrow();
-        let Some(view) = machine.view() else { return };
-        let mut members = self.members.borrow_mut();
-        for slot in self.shared.geometry.slots().minus(view.attached).iter() {
-            members[slot.index()] = None;
+        let attached = self.machine.borrow().view().map(|view| view.attached);
+        let Some(attached) = attached else { return };
+        let detached = self.shared.geometry.slots().minus(attached);
+        let close = |slot: Slot| self.members.borrow_mut()[slot.index()].take();
+        let closed: Vec<bdev::Channel> = detached.iter().filter_map(close).collect();
+        self.house_reserve();
+        drop(closed);
+    }
+
+    /// Sees to it that the reserve is kept on a member that is open.
+    fn house_reserve(&self) {
+        let members = self.members.borrow();
+        let mut open = members.iter().flatten();
+        if !open.clone().any(|member| self.reserve.is_on(member)) {
+            self.reserve.keep_on(open.next());
         }
     }
 

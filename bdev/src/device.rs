@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use raid::channel::{HostIo, Op};
 use raid::{Geometry, Slot};
 use spdk_rs::Errno;
-use spdk_rs::bdev::{Descriptor, IoError, IoKind, IoKindSet};
+use spdk_rs::bdev::{Descriptor, IoError, IoKind, IoKindSet, Reserve};
 use spdk_rs::module::{DestructDone, Device, Io};
 
 use crate::channel::RaidChannel;
@@ -111,6 +111,10 @@ impl Device for RaidBdev {
     #[inline]
     fn child_done(&self, channel: &RaidChannel, io: Io<Self>, slot: u8, result: Result<(), IoError>) {
         channel.child_done(io, slot, result);
+    }
+
+    fn reserve(channel: &RaidChannel) -> Option<&Reserve> {
+        Some(channel.reserve())
     }
 
     fn destruct(&self, done: DestructDone) {

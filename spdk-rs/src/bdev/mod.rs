@@ -16,6 +16,7 @@ mod info;
 mod kind;
 mod nvme;
 mod request;
+mod reserve;
 mod wait;
 
 pub use channel::Channel;
@@ -27,5 +28,6 @@ pub use info::{BdevInfo, list};
 pub use kind::{IoKind, IoKindSet};
 pub use nvme::nvme_flush_is_enabled;
 pub use request::{IoFuture, WithBuffer};
+pub use reserve::Reserve;
 pub(crate) use wait::call_soon;
 pub use wait::wait_for_io;

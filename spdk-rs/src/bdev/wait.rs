@@ -58,13 +58,29 @@ impl Entry {
         // SAFETY: by the caller's promise. When SPDK refuses since there are bdev_ios, a message calls
         // instead.
         unsafe {
+            if !Entry::try_queue(entry, channel, call, arg) {
+                call_soon(call, arg);
+            }
+        }
+    }
+
+    /// As [`queue`](Entry::queue), at the very head; false if SPDK refuses, since there are bdev_ios.
+    ///
+    /// # Safety
+    /// As for [`queue`](Entry::queue), if this returns true.
+    pub(super) unsafe fn try_queue(
+        entry: *mut Entry,
+        channel: &ChannelInner,
+        call: unsafe extern "C" fn(*mut c_void),
+        arg: *mut c_void,
+    ) -> bool {
+        // SAFETY: by the caller's promise.
+        unsafe {
             (*entry).0.bdev = channel.bdev();
             (*entry).0.cb_fn = Some(call);
             (*entry).0.cb_arg = arg;
             (*entry).0.dep_unblock = true;
-            if sys::spdk_bdev_queue_io_wait(channel.bdev(), channel.raw(), &raw mut (*entry).0) != 0 {
-                call_soon(call, arg);
-            }
+            sys::spdk_bdev_queue_io_wait(channel.bdev(), channel.raw(), &raw mut (*entry).0) == 0
         }
     }
 }

@@ -11,7 +11,7 @@ use super::context::{Context, Slot, Stage};
 use super::device::Device;
 use super::io::Io;
 use super::submit::device_of;
-use crate::bdev::{Channel, ChannelInner, IoError, IoKind, call_soon};
+use crate::bdev::{Channel, ChannelInner, IoError, IoKind, Reserve, call_soon};
 use crate::error::Errno;
 
 /// How many children of one I/O can be out at once.
@@ -60,6 +60,40 @@ impl<D: Device> Io<D> {
     /// If the slot's last child is still out, or there is no such slot.
     #[inline]
     pub fn submit_child(&mut self, slot: u8, channel: &Channel, child: Child) -> Result<(), Errno> {
+        self.submit_from(None, slot, channel, child)
+    }
+
+    /// As [`submit_child`](Io::submit_child), with the bdev_io in the channel's [reserve](Device::reserve),
+    /// which has it back when the child is. For when [`submit_child`](Io::submit_child) has failed for want
+    /// of one just before.
+    ///
+    /// # Errors
+    /// As for [`submit_child`](Io::submit_child). `ENOMEM`: there is nothing in reserve now.
+    ///
+    /// # Panics
+    /// As for [`submit_child`](Io::submit_child).
+    #[cold]
+    pub fn submit_child_from_reserve(
+        &mut self,
+        slot: u8,
+        channel: &Channel,
+        child: Child,
+    ) -> Result<(), Errno> {
+        // SAFETY: the context is initialised, and SPDK keeps the channel while I/O of it is out.
+        let reserve = unsafe { D::reserve(&(*(*self.context()).channel).channel) };
+        let Some(reserve) = reserve else { return Err(Errno::ENOMEM) };
+        self.submit_from(Some(reserve), slot, channel, child)
+    }
+
+    #[inline(always)]
+    fn submit_from(
+        &mut self,
+        reserve: Option<&Reserve>,
+        slot: u8,
+        channel: &Channel,
+        child: Child,
+    ) -> Result<(), Errno> {
+        let done: Done = if reserve.is_some() { complete_reserved::<D> } else { complete::<D> };
         let member = channel.inner();
         let context = self.context();
         let bit = slot_bit(slot);
@@ -72,9 +106,13 @@ impl<D: Device> Io<D> {
             let place = &raw mut (*context).slots[slot as usize];
             (*context).busy |= bit;
             (*place).member = Rc::into_raw(Rc::clone(member));
-            let rc = match child.op {
-                IoKind::Read | IoKind::Write => self.send_data(slot, member, child),
-                _ => send_command::<D>(self.raw(), slot, member, child),
+            let send = || match child.op {
+                IoKind::Read | IoKind::Write => self.send_data(slot, member, child, done),
+                _ => send_command(self.raw(), slot, member, child, done),
+            };
+            let rc = match reserve {
+                None => send(),
+                Some(reserve) => reserve.spend(send).unwrap_or(Errno::ENOMEM.to_rc()),
             };
             if rc == 0 { Ok(()) } else { not_sent::<D>(context, slot, rc) }
         }
@@ -102,7 +140,7 @@ impl<D: Device> Io<D> {
     /// # Safety
     /// The slot is busy and its `iov` is free to use.
     #[inline(always)]
-    unsafe fn send_data(&self, slot: u8, member: &ChannelInner, child: Child) -> c_int {
+    unsafe fn send_data(&self, slot: u8, member: &ChannelInner, child: Child, done: Done) -> c_int {
         if self.kind() != child.op || self.block_size() != member.block_size() {
             return Errno::EINVAL.to_rc();
         }
@@ -121,7 +159,7 @@ impl<D: Device> Io<D> {
             };
             let (desc, channel) = (member.desc(), member.raw());
             let (lba, blocks) = (child.lba, child.blocks);
-            let (done, arg) = (Some(complete::<D> as _), tag(self.raw(), slot));
+            let (done, arg) = (Some(done), tag(self.raw(), slot));
             match child.op {
                 IoKind::Read => {
                     sys::spdk_bdev_readv_blocks(desc, channel, iovs, count, lba, blocks, done, arg)
@@ -186,15 +224,16 @@ impl<D: Device> Io<D> {
 
 /// # Safety
 /// `parent` is held and the slot is busy.
-unsafe fn send_command<D: Device>(
+unsafe fn send_command(
     parent: *mut sys::spdk_bdev_io,
     slot: u8,
     member: &ChannelInner,
     child: Child,
+    done: Done,
 ) -> c_int {
     let (desc, channel) = (member.desc(), member.raw());
     let (lba, blocks) = (child.lba, child.blocks);
-    let (done, arg) = (Some(complete::<D> as _), tag(parent, slot));
+    let (done, arg) = (Some(done), tag(parent, slot));
     // SAFETY: descriptor and channel are open as long as the slot is busy.
     unsafe {
         match child.op {
@@ -207,14 +246,47 @@ unsafe fn send_command<D: Device>(
     }
 }
 
+/// What SPDK calls when a child is over.
+type Done = unsafe extern "C" fn(*mut sys::spdk_bdev_io, bool, *mut c_void);
+
 /// A child has come back.
 unsafe extern "C" fn complete<D: Device>(child: *mut sys::spdk_bdev_io, success: bool, arg: *mut c_void) {
-    // SAFETY: SPDK completes each child once, and hands us its bdev_io to free. The parent can't have been
-    // completed, since the slot's bit is set until its child is delivered. Freeing may call waiters, who may
-    // take up any parked I/O, this one too: so the stage is looked at only afterwards.
+    // SAFETY: SPDK completes each child once, and hands us its bdev_io to free.
     unsafe {
         let result = if success { Ok(()) } else { Err(IoError::of_failed(child)) };
         sys::spdk_bdev_free_io(child);
+        freed::<D>(result, arg);
+    }
+}
+
+/// A child has come back that was sent with what was in reserve.
+unsafe extern "C" fn complete_reserved<D: Device>(
+    child: *mut sys::spdk_bdev_io,
+    success: bool,
+    arg: *mut c_void,
+) {
+    // SAFETY: as for `complete`. The parent is out, and keeps its channel and the reserve in it.
+    unsafe {
+        let result = if success { Ok(()) } else { Err(IoError::of_failed(child)) };
+        let (parent, _) = untag(arg);
+        match D::reserve(&(*(*Context::<D>::of(parent)).channel).channel) {
+            Some(reserve) => reserve.give_back(child),
+            None => sys::spdk_bdev_free_io(child),
+        }
+        freed::<D>(result, arg);
+    }
+}
+
+/// Tells the device of a child that has come back, once its bdev_io is free.
+///
+/// # Safety
+/// `arg` is what the child was sent with.
+#[inline(always)]
+unsafe fn freed<D: Device>(result: Result<(), IoError>, arg: *mut c_void) {
+    // SAFETY: by the caller's promise. The parent can't have been completed, since the slot's bit is set until
+    // its child is delivered. Freeing may have called waiters, who may have taken up any parked I/O, this one
+    // too: so the stage is looked at only now.
+    unsafe {
         let (parent, slot) = untag(arg);
         if (*Context::<D>::of(parent)).stage == Stage::Held {
             return later::<D>(parent, slot, result);

@@ -2,7 +2,7 @@
 
 use super::guards::DestructDone;
 use super::io::Io;
-use crate::bdev::{IoError, IoKind};
+use crate::bdev::{IoError, IoKind, Reserve};
 use crate::error::Errno;
 
 /// A bdev: what is shared by all threads that use it.
@@ -34,6 +34,13 @@ pub trait Device: Sized + Send + Sync + 'static {
     fn child_done(&self, channel: &Self::Channel, io: Io<Self>, slot: u8, result: Result<(), IoError>) {
         let _ = (channel, result);
         unreachable!("{io:?}: child {slot} of a device that sends no children has come back")
+    }
+
+    /// What [`Io::submit_child_from_reserve`] spends, if the device keeps a reserve; always the same one of a
+    /// channel.
+    fn reserve(channel: &Self::Channel) -> Option<&Reserve> {
+        let _ = channel;
+        None
     }
 
     /// The bdev is being removed: nobody has it open and no channel is in use. On the app thread. When
