@@ -54,6 +54,13 @@ impl Controls {
         }
     }
 
+    /// Completes the oldest that is held, likewise.
+    pub fn release_one(&self, result: Result<(), IoError>) {
+        let token = self.held.lock().unwrap().remove(0);
+        // SAFETY: as above.
+        unsafe { Io::<Leaf>::from_token(token) }.complete(result);
+    }
+
     fn copy(&self, io: &Io<Leaf>, block_size: usize) {
         let mut data = self.data.lock().unwrap();
         let mut at = io.lba() as usize * block_size;

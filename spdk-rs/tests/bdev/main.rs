@@ -16,6 +16,7 @@ mod leaf;
 mod misuse;
 mod module;
 mod own_io;
+mod reserve;
 mod scarce;
 mod stripe;
 mod threads;

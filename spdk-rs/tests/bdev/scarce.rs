@@ -44,6 +44,7 @@ fn without_bdev_ios_io_waits() {
             lab.until("all have come back", |_| done.get() == (round + 1) * 120);
         }
         assert_eq!(failed.get(), 0);
+        assert!(counters.spent.load(Ordering::Relaxed) > 0, "what was in reserve was never spent: no test");
         assert!(counters.waits.load(Ordering::Relaxed) > 0, "the stripe never had to wait: no test");
         lab.on_app(|| drop((channel, members, stripe)));
         lab.stop();

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use spdk_rs::bdev::{Channel, Descriptor, IoError, IoKind, wait_for_io};
+use spdk_rs::bdev::{Channel, Descriptor, IoError, IoKind, Reserve, wait_for_io};
 use spdk_rs::error::Errno;
 use spdk_rs::module::{self, BdevSpec, CHILD_SLOTS, Child, Device, Io, Registered};
 
@@ -31,6 +31,8 @@ impl Layout {
 pub struct Counters {
     /// How often an I/O had to wait for a bdev_io.
     pub waits: AtomicUsize,
+    /// How often what was in reserve was sent instead.
+    pub spent: AtomicUsize,
     pub dropped: AtomicUsize,
     pub channels: AtomicUsize,
 }
@@ -44,6 +46,8 @@ pub struct Stripe {
 pub struct Members {
     layout: Layout,
     channels: Vec<Channel>,
+    /// Kept on the first.
+    reserve: Reserve,
     counters: Arc<Counters>,
 }
 
@@ -86,9 +90,15 @@ impl Device for Stripe {
     }
 
     fn open_channel(&self) -> Result<Rc<Members>, Errno> {
-        let channels = self.members.iter().map(Descriptor::channel).collect::<Result<_, _>>()?;
+        let channels: Vec<_> = self.members.iter().map(Descriptor::channel).collect::<Result<_, _>>()?;
         self.counters.channels.fetch_add(1, Ordering::Relaxed);
-        Ok(Rc::new(Members { layout: self.layout, channels, counters: self.counters.clone() }))
+        let reserve = Reserve::new();
+        reserve.keep_on(channels.first());
+        Ok(Rc::new(Members { layout: self.layout, channels, reserve, counters: self.counters.clone() }))
+    }
+
+    fn reserve(members: &Rc<Members>) -> Option<&Reserve> {
+        Some(&members.reserve)
     }
 
     fn submit(&self, members: &Rc<Members>, io: Io<Stripe>) {
@@ -125,7 +135,13 @@ fn go_on(members: &Rc<Members>, mut io: Io<Stripe>) {
         if usize::from(slot) == CHILD_SLOTS {
             break;
         }
-        match io.submit_child(slot, &members.channels[member], child) {
+        let mut sent = io.submit_child(slot, &members.channels[member], child);
+        // One child at least, however little there is.
+        if sent == Err(Errno::ENOMEM) && io.state().out == 0 {
+            sent = io.submit_child_from_reserve(slot, &members.channels[member], child);
+            members.counters.spent.fetch_add(usize::from(sent.is_ok()), Ordering::Relaxed);
+        }
+        match sent {
             Ok(()) => {
                 let state = io.state();
                 state.out |= 1 << slot;
