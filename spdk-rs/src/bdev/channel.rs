@@ -51,7 +51,8 @@ impl Channel {
         &self.inner.descriptor
     }
 
-    /// I/O that was sent through this channel (or waits to be) and has not returned.
+    /// I/O that was sent through this channel (or waits to be) and has not returned, and what a
+    /// [`Reserve`](super::Reserve) keeps on it.
     pub fn in_flight(&self) -> usize {
         Rc::strong_count(&self.inner) - 1
     }

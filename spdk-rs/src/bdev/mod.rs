@@ -15,6 +15,7 @@ mod error;
 mod info;
 mod kind;
 mod nvme;
+mod refill;
 mod request;
 mod reserve;
 mod wait;

@@ -23,12 +23,12 @@
 use std::cell::{RefCell, UnsafeCell};
 use std::ffi::{c_int, c_void};
 use std::fmt;
-use std::mem::{size_of, zeroed};
 use std::rc::Rc;
 
 use spdk_sys as sys;
 
 use super::channel::{Channel, ChannelInner};
+use super::refill::{Refill, bdev_ios_per_thread};
 use super::wait::{Entry, call_soon};
 use crate::error::Errno;
 
@@ -71,18 +71,24 @@ impl Reserve {
         Reserve(Rc::new(Inner { home, state, wanted: entry(), spent: entry() }))
     }
 
-    /// Keeps a bdev_io on this channel from now on, or none. It takes one if it has none; if SPDK has none
-    /// either, the next that comes free on this thread. A bdev_io that is kept on another channel moves over
-    /// on the thread's next turn, and nobody can take it meanwhile.
+    /// Keeps a bdev_io on this channel from now on, or none. It takes one if it has none, from the common pool
+    /// if that has one to spare; if SPDK has none at all, the next that comes free on this thread. A bdev_io
+    /// that is kept on another channel moves over on the thread's next turn, and nobody can take it meanwhile.
     ///
     /// The channel stays open for as long. Where threads have no cache of bdev_ios (`bdev_io_cache_size` 0)
     /// SPDK serves nobody who waits, and nothing is kept.
     pub fn keep_on(&self, channel: Option<&Channel>) {
         let inner = &self.0;
-        let channel = channel.filter(|_| threads_have_caches());
+        let cached = bdev_ios_per_thread();
+        let channel = channel.filter(|_| cached > 0);
         let old = inner.home.replace(channel.map(|channel| Rc::clone(channel.inner())));
         match inner.state.replace(State::Empty) {
-            State::Empty => inner.take(),
+            State::Empty => {
+                inner.take();
+                if let Some(channel) = channel {
+                    Refill::start(channel, cached);
+                }
+            }
             State::Ready(spare) => {
                 inner.state.replace(State::Ready(spare));
                 let me = Rc::into_raw(Rc::clone(inner)).cast_mut().cast();
@@ -244,16 +250,6 @@ impl Spare {
         // SAFETY: it is complete and ours, and freed once, before its channel is let go.
         unsafe { sys::spdk_bdev_free_io(self.io) };
     }
-}
-
-fn threads_have_caches() -> bool {
-    // SAFETY: plain data for which all zeroes is a value, and which SPDK fills up to the given size.
-    let opts = unsafe {
-        let mut opts: sys::spdk_bdev_opts = zeroed();
-        sys::spdk_bdev_get_opts(&mut opts, size_of::<sys::spdk_bdev_opts>());
-        opts
-    };
-    opts.bdev_io_cache_size > 0
 }
 
 impl Default for Reserve {

@@ -106,13 +106,11 @@ impl<D: Device> Io<D> {
             let place = &raw mut (*context).slots[slot as usize];
             (*context).busy |= bit;
             (*place).member = Rc::into_raw(Rc::clone(member));
-            let send = || match child.op {
-                IoKind::Read | IoKind::Write => self.send_data(slot, member, child, done),
-                _ => send_command(self.raw(), slot, member, child, done),
-            };
             let rc = match reserve {
-                None => send(),
-                Some(reserve) => reserve.spend(send).unwrap_or(Errno::ENOMEM.to_rc()),
+                None => self.send(slot, member, child, done),
+                Some(reserve) => {
+                    reserve.spend(|| self.send(slot, member, child, done)).unwrap_or(Errno::ENOMEM.to_rc())
+                }
             };
             if rc == 0 { Ok(()) } else { not_sent::<D>(context, slot, rc) }
         }
@@ -139,6 +137,19 @@ impl<D: Device> Io<D> {
 
     /// # Safety
     /// The slot is busy and its `iov` is free to use.
+    #[inline(always)]
+    unsafe fn send(&self, slot: u8, member: &ChannelInner, child: Child, done: Done) -> c_int {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            match child.op {
+                IoKind::Read | IoKind::Write => self.send_data(slot, member, child, done),
+                _ => send_command(self.raw(), slot, member, child, done),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for [`Io::send`].
     #[inline(always)]
     unsafe fn send_data(&self, slot: u8, member: &ChannelInner, child: Child, done: Done) -> c_int {
         if self.kind() != child.op || self.block_size() != member.block_size() {
@@ -190,7 +201,8 @@ impl<D: Device> Io<D> {
     /// The iovecs of a part of the host's buffer: one in the slot, or a list that the slot owns.
     ///
     /// # Safety
-    /// As for [`Io::send_data`].
+    /// As for [`Io::send`].
+    #[inline(always)]
     unsafe fn part(&self, slot: u8, child: Child) -> Option<(*mut sys::iovec, c_int)> {
         let end = child.host_offset_blocks.checked_add(child.blocks)?;
         if child.blocks == 0 || end > self.blocks() {
@@ -224,6 +236,7 @@ impl<D: Device> Io<D> {
 
 /// # Safety
 /// `parent` is held and the slot is busy.
+#[inline]
 unsafe fn send_command(
     parent: *mut sys::spdk_bdev_io,
     slot: u8,

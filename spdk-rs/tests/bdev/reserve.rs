@@ -13,6 +13,9 @@ use crate::leaf::{Controls, Leaf, Mode};
 /// More than there are bdev_ios.
 const READS: u64 = 300;
 
+/// What a channel counts for a reserve: that it is the place, and what is kept there.
+const KEPT: usize = 2;
+
 fn lab(per_thread: u32) -> Lab {
     Lab::start(&Setup { bdev_ios: (127, per_thread), ..Setup::default() })
 }
@@ -26,23 +29,27 @@ fn malloc(lab: &mut Lab, name: &str) -> Channel {
     open(lab, name)
 }
 
-/// A device that holds every I/O.
+/// A device that holds every I/O, which comes from one thread.
 struct Holder {
+    thread: usize,
     leaf: Registered<Leaf>,
     controls: Arc<Controls>,
     channel: Channel,
 }
 
 impl Holder {
-    fn new(lab: &mut Lab) -> Holder {
-        let (leaf, controls) = lab.on_app(|| Leaf::register(BdevSpec::new("holder", 512, READS)));
+    fn new(lab: &mut Lab, thread: usize) -> Holder {
+        let name = format!("holder{thread}");
+        let (leaf, controls) = lab.on_app(|| Leaf::register(BdevSpec::new(&name, 512, READS)));
         controls.set(Mode::Hold);
-        Holder { leaf, controls, channel: open(lab, "holder") }
+        let opened = lab.on_app(|| Descriptor::open(&name, true, |_| {}).expect("a holder"));
+        let channel = lab.on(thread, || opened.channel().expect("a channel"));
+        Holder { thread, leaf, controls, channel }
     }
 
-    /// Takes every bdev_io there is; many more wait for one.
+    /// Takes every bdev_io that its thread can get; many more wait for one.
     fn take_all(&self, lab: &mut Lab) {
-        lab.on_app(|| {
+        lab.on(self.thread, || {
             for lba in 0..READS {
                 let buffer = DmaBuf::new(512, 512).expect("memory");
                 self.channel.read_with(lba, buffer, |result, _| result.expect("a read"));
@@ -53,9 +60,10 @@ impl Holder {
 
     fn end(self, lab: &mut Lab) {
         self.controls.set(Mode::Serve);
-        lab.on_app(|| self.controls.release(Ok(())));
+        lab.on(self.thread, || self.controls.release(Ok(())));
         lab.until("all reads are back", |_| self.channel.in_flight() == 0);
-        lab.on_app(|| drop((self.channel, self.leaf)));
+        lab.on(self.thread, || drop(self.channel));
+        lab.on_app(|| drop(self.leaf));
     }
 }
 
@@ -66,8 +74,9 @@ fn what_is_in_reserve_moves_and_nobody_gets_it() {
         let (m0, m1) = (malloc(&mut lab, "m0"), malloc(&mut lab, "m1"));
         let reserve = lab.on_app(Reserve::new);
         lab.on_app(|| reserve.keep_on(Some(&m0)));
-        lab.until("one is kept", |_| reserve.is_ready());
-        let holder = Holder::new(&mut lab);
+        let on_m0 = |_: &mut Lab| reserve.is_ready() && m0.in_flight() == KEPT;
+        lab.until("one is kept, and the thread has its share again", on_m0);
+        let holder = Holder::new(&mut lab, 0);
         holder.take_all(&mut lab);
         let held = holder.controls.held();
 
@@ -90,7 +99,7 @@ fn one_that_comes_free_is_kept_first() {
     in_own_process(test_name!(), || {
         let mut lab = lab(8);
         let m0 = malloc(&mut lab, "m0");
-        let holder = Holder::new(&mut lab);
+        let holder = Holder::new(&mut lab, 0);
         holder.take_all(&mut lab);
         let reserve = lab.on_app(Reserve::new);
         lab.on_app(|| reserve.keep_on(Some(&m0)));
@@ -106,6 +115,31 @@ fn one_that_comes_free_is_kept_first() {
     });
 }
 
+/// However many reserves there are, they leave a thread what it has for itself.
+#[test]
+fn reserves_come_from_the_pool() {
+    in_own_process(test_name!(), || {
+        let mut lab = lab(4);
+        let m0 = malloc(&mut lab, "m0");
+        let reserves: Vec<Reserve> = lab.on_app(|| (0..6).map(|_| Reserve::new()).collect());
+        lab.on_app(|| reserves.iter().for_each(|reserve| reserve.keep_on(Some(&m0))));
+        let all = |_: &mut Lab| reserves.iter().all(Reserve::is_ready) && m0.in_flight() == 6 * KEPT;
+        lab.until("all are kept", all);
+        // Another thread has all of the pool, and this one just its own share.
+        let other = lab.spawn("other");
+        let there = Holder::new(&mut lab, 1);
+        there.take_all(&mut lab);
+        let here = Holder::new(&mut lab, 0);
+        here.take_all(&mut lab);
+        assert_eq!(here.controls.held(), 4);
+        here.end(&mut lab);
+        there.end(&mut lab);
+        lab.on_app(|| drop((reserves, m0)));
+        drop(other);
+        lab.stop();
+    });
+}
+
 /// Dropped while it waits, and while SPDK has its question.
 #[test]
 fn a_dropped_reserve_lets_go() {
@@ -114,7 +148,7 @@ fn a_dropped_reserve_lets_go() {
         let m0 = malloc(&mut lab, "m0");
         lab.on_app(|| Reserve::new().keep_on(Some(&m0)));
         lab.until("the question is answered", |_| m0.in_flight() == 0);
-        let holder = Holder::new(&mut lab);
+        let holder = Holder::new(&mut lab, 0);
         holder.take_all(&mut lab);
         lab.on_app(|| Reserve::new().keep_on(Some(&m0)));
         holder.end(&mut lab);
