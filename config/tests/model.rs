@@ -133,6 +133,17 @@ fn what_lies_over_others_is_built_after_them() {
 }
 
 #[test]
+fn faulty_drives_may_have_a_volatile_cache() {
+    let config = load("examples/faults.yaml").unwrap();
+    let cache = |name: &str| match &config.drive(name).unwrap().kind {
+        DriveKind::Faulty { over, volatile_cache } => (over.value.clone(), volatile_cache.value),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(cache("f0"), ("d0".to_owned(), false));
+    assert_eq!(cache("f1"), ("d1".to_owned(), true));
+}
+
+#[test]
 fn items_know_their_place() {
     let config = load("examples/nested.yaml").unwrap();
     let right = config.array("right").unwrap();

@@ -52,6 +52,8 @@ pub enum DriveKind {
     Faulty {
         /// The name of the drive under it.
         over: Spanned<String>,
+        /// What is written stays in memory until it is flushed, and is lost in a power cut. Default: false.
+        volatile_cache: Spanned<bool>,
     },
 }
 
@@ -94,7 +96,7 @@ impl Drive {
     /// The name of the drive that this one lies over.
     pub(crate) fn over(&self) -> Option<NameAt<'_>> {
         match &self.kind {
-            DriveKind::Faulty { over } => Some(NameAt::from(over)),
+            DriveKind::Faulty { over, .. } => Some(NameAt::from(over)),
             _ => None,
         }
     }

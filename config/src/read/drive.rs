@@ -28,7 +28,8 @@ const FILE: Owner = Owner { what: "`file`", keys: &[("path", "path: d0.img"), ("
 
 const MEMORY: Owner = Owner { what: "`memory`", keys: &[("size", "size: 256MiB")] };
 
-const FAULTY: Owner = Owner { what: "`faulty`", keys: &[("over", "over: d0")] };
+const FAULTY: Owner =
+    Owner { what: "`faulty`", keys: &[("over", "over: d0"), ("volatile_cache", "volatile_cache: true")] };
 
 const NVME: Owner = Owner {
     what: "`nvme`",
@@ -124,7 +125,10 @@ fn faulty(
     cx: &Context<'_>,
     findings: &mut Findings,
 ) -> Option<DriveKind> {
-    let over = Fields::open(kind, &FAULTY, findings)?.required("over", findings)?.text(findings)?;
+    let inner = Fields::open(kind, &FAULTY, findings)?;
+    let volatile_cache = inner.get("volatile_cache").and_then(|field| field.boolean(findings));
+    let volatile_cache = volatile_cache.unwrap_or(Spanned::new(false, inner.place));
+    let over = inner.required("over", findings)?.text(findings)?;
     if cx.names.get(&over) != Some(Named::Drive) {
         findings.refuse_after_search(&over.place, || DiagnosticKind::OverUnknown {
             name: over.value.clone(),
@@ -132,7 +136,7 @@ fn faulty(
         });
         return None;
     }
-    Some(DriveKind::Faulty { over })
+    Some(DriveKind::Faulty { over, volatile_cache })
 }
 
 fn nvme(kind: Field<'_>, cx: &Context<'_>, findings: &mut Findings) -> Option<DriveKind> {
