@@ -80,9 +80,6 @@ impl Report {
 /// again.
 pub fn report(config: &Config, machine: &Machine) -> Report {
     let mut findings = Vec::new();
-    if let Err(not_yet) = plan::from_config(config) {
-        findings.push(Finding::error(&not_yet.place, not_yet.to_string(), not_yet.remedy.clone()));
-    }
     findings.extend(cores::findings(config));
     let backing = match backing::decide(config, machine) {
         Ok(backing) => Some(backing),

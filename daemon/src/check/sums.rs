@@ -74,6 +74,9 @@ fn kind(drive: &Drive) -> String {
             format!("NVMe {at}, namespace {}", namespace.value)
         }
         DriveKind::Bdev(name) => format!("bdev {}", name.value),
-        DriveKind::Faulty { over } => format!("faults over {}", over.value),
+        DriveKind::Faulty { over, volatile_cache } if volatile_cache.value => {
+            format!("faults and a volatile cache over {}", over.value)
+        }
+        DriveKind::Faulty { over, .. } => format!("faults over {}", over.value),
     }
 }

@@ -7,18 +7,6 @@ use serde_json::{Value, json};
 
 use super::{Made, QUICK, SLOW, Step};
 
-/// The configuration asks for something that this release does not have.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{what} comes with a later release")]
-pub struct NotYet {
-    /// What is asked for.
-    pub what: String,
-    /// Where.
-    pub place: Place,
-    /// What to write instead.
-    pub remedy: String,
-}
-
 /// How long we wait for a bdev that somebody else makes. bdev_get_bdevs counts in milliseconds.
 const FOREIGN_BDEV_WAIT_MS: u64 = 10_000;
 /// How long a namespace of a controller that is attached already may take to show up.
@@ -50,7 +38,7 @@ fn controller_name<'c>(config: &'c Config, drive: &'c Drive, transport: &NvmeTra
     &first.name.value
 }
 
-pub(super) fn steps(config: &Config) -> Result<Vec<Step>, NotYet> {
+pub(super) fn steps(config: &Config) -> Vec<Step> {
     let mut steps = Vec::new();
     for drive in config.drives_in_build_order() {
         match &drive.kind {
@@ -67,16 +55,10 @@ pub(super) fn steps(config: &Config) -> Result<Vec<Step>, NotYet> {
                 let what = format!("drive {}: bdev {}", drive.name.value, name.value);
                 steps.push(exists(&what, &name.value, FOREIGN_BDEV_WAIT_MS, &name.place));
             }
-            DriveKind::Faulty { over } => {
-                return Err(NotYet {
-                    what: format!("drive '{}': fault injection (`faulty`)", drive.name.value),
-                    place: drive.place.clone(),
-                    remedy: format!("use '{}' itself in the place of '{}'", over.value, drive.name.value),
-                });
-            }
+            DriveKind::Faulty { .. } => steps.push(faulty(config, drive)),
         }
     }
-    Ok(steps)
+    steps
 }
 
 fn file(drive: &Drive) -> Step {
@@ -117,6 +99,23 @@ fn memory(drive: &Drive) -> Step {
         timeout: QUICK,
         place: size.place.clone(),
         makes: Some(made(name, "bdev_malloc_delete")),
+    }
+}
+
+fn faulty(config: &Config, drive: &Drive) -> Step {
+    let DriveKind::Faulty { over, volatile_cache } = &drive.kind else { unreachable!("called for faulty") };
+    let name = &drive.name.value;
+    let base = config.drive(over).map_or_else(|| over.value.clone(), |base| bdev_name(config, base));
+    let cache = if volatile_cache.value { " and a volatile cache" } else { "" };
+    Step {
+        what: format!("drive {name}: faults{cache} over {}", over.value),
+        method: "bdev_basalt_faulty_create",
+        params: json!({ "name": name, "base": base, "volatile_cache": volatile_cache.value }),
+        fills: Vec::new(),
+        learns: None,
+        timeout: QUICK,
+        place: over.place.clone(),
+        makes: Some(made(name, "bdev_basalt_faulty_delete")),
     }
 }
 

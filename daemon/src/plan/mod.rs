@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::identity;
 
-pub use drives::{NotYet, bdev_name};
+pub use drives::bdev_name;
 pub use teardown::Made;
 
 /// One call of the bring-up.
@@ -92,12 +92,9 @@ const QUICK: Duration = Duration::from_secs(10);
 const SLOW: Duration = Duration::from_secs(60);
 
 /// The whole list for `config`: drives, then arrays (those that are members of others first), then exports.
-///
-/// # Errors
-/// [`NotYet`] for what the configuration can say and this release can't do.
-pub fn from_config(config: &Config) -> Result<Vec<Step>, NotYet> {
-    let mut steps = drives::steps(config)?;
+pub fn from_config(config: &Config) -> Vec<Step> {
+    let mut steps = drives::steps(config);
     steps.extend(arrays::steps(config));
     steps.extend(exports::steps(config));
-    Ok(steps)
+    steps
 }

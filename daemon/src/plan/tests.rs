@@ -10,7 +10,7 @@ fn config(text: &str) -> Config {
 }
 
 fn plan(text: &str) -> Vec<Step> {
-    from_config(&config(text)).unwrap()
+    from_config(&config(text))
 }
 
 /// Place, purpose, call, and what is filled in later.
@@ -73,15 +73,13 @@ fn startup_options() {
 }
 
 #[test]
-fn faults_are_refused_at_their_place() {
-    let yaml =
-        "drives:\n  - { name: d0, memory: { size: 64MiB } }\n  - { name: bad, faulty: { over: d0 } }\n";
-    let refused = from_config(&config(yaml)).unwrap_err();
-    insta::assert_snapshot!(refused.place.point_out(
-        &refused.to_string(),
-        &refused.remedy,
-        basalt_config::Colour::Never
-    ));
+fn faulty_drives_come_after_what_they_lie_over() {
+    let steps = plan(include_str!("yaml/faulty.yaml"));
+    insta::assert_snapshot!(shown(&steps));
+    assert_eq!(
+        names(&order(&made(&steps), &Live::default())),
+        ["array data", "drive f0", "drive d0", "drive f2", "drive f1", "drive n0"]
+    );
 }
 
 #[test]

@@ -70,7 +70,7 @@ mod tests {
     /// What the operator sees when the step of `method` is refused.
     fn seen(yaml: &str, method: &str, code: i64, message: &str) -> String {
         let config = basalt_config::parse(yaml, "test.yaml").unwrap();
-        let plan = crate::plan::from_config(&config).unwrap();
+        let plan = crate::plan::from_config(&config);
         let step = plan.iter().find(|step| step.method == method).unwrap();
         let refusal = Refusal { method: method.into(), code, message: message.into() };
         explain(step, &step.params, &ClientError::Refused(refusal), Colour::Never)
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn no_answer_says_so() {
         let config = basalt_config::parse(MIRROR, "test.yaml").unwrap();
-        let step = &crate::plan::from_config(&config).unwrap()[2];
+        let step = &crate::plan::from_config(&config)[2];
         let late = ClientError::TimedOut { method: step.method.into(), after: step.timeout };
         let text = explain(step, &json!({}), &late, Colour::Never);
         assert!(

@@ -64,7 +64,7 @@ pub fn run(file: Option<&Path>, log: &str) -> Result<Exit> {
         progress.notice(&socket::remove_stale(&config.runtime.rpc_socket)?);
     }
     progress.notice(NOT_REMEMBERED);
-    let plan = plan::from_config(&config).context("the check above passed this configuration")?;
+    let plan = plan::from_config(&config);
     let outcome = engine::run(&config, backing, plan, ready_line(&config), progress)?;
     Ok(match outcome {
         Outcome::Stopped => {

@@ -2,5 +2,6 @@
 
 mod control;
 mod fabric;
+mod faulty;
 mod life;
 mod support;
