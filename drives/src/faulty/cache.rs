@@ -30,8 +30,6 @@ pub(crate) struct Cache {
     last: Mark,
     /// Blocks in the log, each as often as it was written.
     blocks: u64,
-    /// How often writes have left the log.
-    evictions: u64,
     zero_block: Box<[u8]>,
 }
 
@@ -67,7 +65,6 @@ impl Cache {
             newest: BTreeMap::new(),
             last: 0,
             blocks: 0,
-            evictions: 0,
             zero_block: vec![0; block_bytes as usize].into_boxed_slice(),
         }
     }
@@ -80,11 +77,6 @@ impl Cache {
     /// Writes in the log, and blocks in them.
     pub fn size(&self) -> (u64, u64) {
         (self.log.len() as u64, self.blocks)
-    }
-
-    /// Changes whenever a write has left the log, and with it what the medium holds.
-    pub fn evictions(&self) -> u64 {
-        self.evictions
     }
 
     /// Whether a write of this size fits. One that is larger than the whole cache fits when it is empty.
@@ -142,12 +134,8 @@ impl Cache {
     pub fn evict(&mut self, mark: Mark) {
         let kept = self.log.split_off(&(mark + 1));
         let evicted = std::mem::replace(&mut self.log, kept);
-        if evicted.is_empty() {
-            return;
-        }
         self.blocks -= evicted.values().map(|write| write.blocks).sum::<u64>();
         self.newest.retain(|_, number| *number > mark);
-        self.evictions += 1;
     }
 
     fn block(&self, block: u64, write: Mark) -> &[u8] {

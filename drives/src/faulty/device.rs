@@ -25,8 +25,6 @@ pub(crate) struct Progress {
     pub step: Step,
     /// FLUSH, and a write with FUA: what it makes durable.
     pub mark: u64,
-    /// A read of a drive with a cache: the cache's evictions when it was sent to the base.
-    pub evictions: u64,
 }
 
 /// What an I/O is about to do, or doing.

@@ -24,6 +24,7 @@ use spdk_rs::module::{Child, Io};
 use spdk_rs::poller::{Busy, Poller};
 use spdk_rs::thread::current;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
@@ -35,6 +36,8 @@ pub(crate) struct Lane {
     drive: Arc<Drive>,
     base: Rc<Channel>,
     waiting: RefCell<Vec<Waiting>>,
+    /// By the tokens of the reads that are with the base.
+    snapshots: RefCell<HashMap<u64, Snapshot>>,
     /// As long as something waits.
     poller: RefCell<Option<Poller>>,
     itself: Weak<Lane>,
@@ -44,6 +47,10 @@ struct Waiting {
     io: Parked,
     why: Why,
 }
+
+/// The blocks of a read that were in the cache when it was sent to the base, by their distance from its
+/// first: a flush may move them to the medium behind the read's back.
+type Snapshot = Vec<(u64, Box<[u8]>)>;
 
 /// What an I/O waits for.
 #[derive(Clone, Copy)]
@@ -65,6 +72,7 @@ impl Lane {
             drive,
             base,
             waiting: RefCell::default(),
+            snapshots: RefCell::default(),
             poller: RefCell::default(),
             itself: itself.clone(),
         }))
@@ -99,8 +107,8 @@ impl Lane {
 
     /// Sends the I/O, or the flush after it, to the base.
     fn send(&self, mut io: Io<FaultyBdev>) {
-        if let Some(cache) = &self.drive.state().cache {
-            io.state().evictions = cache.evictions();
+        if io.kind() == IoKind::Read {
+            self.take_snapshot(&io);
         }
         let child = match io.state().step {
             Step::Seal => {
@@ -112,12 +120,26 @@ impl Lane {
         match io.submit_child(0, &self.base, child) {
             Ok(()) => _ = io.into_token(),
             Err(Errno::ENOMEM) => self.wait(io, Why::Starved),
-            Err(errno) => io.complete(Err(errno.into())),
+            Err(errno) => {
+                self.snapshots.borrow_mut().remove(&io.token().raw());
+                io.complete(Err(errno.into()));
+            }
+        }
+    }
+
+    fn take_snapshot(&self, io: &Io<FaultyBdev>) {
+        let mut snapshot = Snapshot::new();
+        if let Some(cache) = &self.drive.state().cache {
+            cache.overlay(io.lba(), io.blocks(), |at, bytes| snapshot.push((at, bytes.into())));
+        }
+        if !snapshot.is_empty() {
+            self.snapshots.borrow_mut().insert(io.token().raw(), snapshot);
         }
     }
 
     /// What was sent to the base has come back, and with it the buffer.
     pub fn child_done(&self, mut io: Io<FaultyBdev>, result: Result<(), IoError>) {
+        let snapshot = self.snapshots.borrow_mut().remove(&io.token().raw());
         if let Err(error) = self.unless_gone(result) {
             return io.complete(Err(error));
         }
@@ -126,27 +148,21 @@ impl Lane {
                 io.state().step = Step::Seal;
                 self.send(io);
             }
-            (IoKind::Read, _) if self.drive.is_cached() => self.finish_read(io),
+            (IoKind::Read, _) => self.finish_read(io, snapshot.unwrap_or_default()),
             _ => io.complete(Ok(())),
         }
     }
 
-    /// The medium's blocks are in the buffer; the cached ones go over them. If blocks have gone from the
-    /// cache to the medium meanwhile, the read may have been too early for the one and too late for the
-    /// other: it is repeated.
-    fn finish_read(&self, mut io: Io<FaultyBdev>) {
-        let block_bytes = io.block_size() as usize;
-        let fresh = {
-            let state = self.drive.state();
-            let cache = state.cache.as_ref().expect("the drive has a cache");
-            let fresh = cache.evictions() == io.state().evictions;
-            if fresh {
-                let (lba, blocks) = (io.lba(), io.blocks());
-                cache.overlay(lba, blocks, |at, bytes| io.copy_to_host(at as usize * block_bytes, bytes));
-            }
-            fresh
-        };
-        if fresh { io.complete(Ok(())) } else { self.send(io) }
+    /// The medium's blocks are in the buffer. Over them go those that were cached when the read was sent, since
+    /// they may have reached the medium too late for it; over these go those that are cached now.
+    fn finish_read(&self, mut io: Io<FaultyBdev>, snapshot: Snapshot) {
+        let (lba, blocks, block_bytes) = (io.lba(), io.blocks(), io.block_size() as usize);
+        let mut copy = |at: u64, bytes: &[u8]| io.copy_to_host(at as usize * block_bytes, bytes);
+        snapshot.iter().for_each(|(at, bytes)| copy(*at, bytes));
+        if let Some(cache) = &self.drive.state().cache {
+            cache.overlay(lba, blocks, copy);
+        }
+        io.complete(Ok(()));
     }
 
     /// A write, in whatever form, of a drive with a cache.
@@ -178,7 +194,7 @@ impl Lane {
     }
 
     fn write_out_to(&self, mut io: Io<FaultyBdev>, step: Step, mark: Mark) {
-        *io.state() = Progress { step, mark, ..Progress::default() };
+        *io.state() = Progress { step, mark };
         self.write_out(io);
     }
 

@@ -12,6 +12,7 @@ use super::rule::gone;
 use super::state::Drive;
 use spdk_rs::bdev::{Channel, IoError};
 use spdk_rs::dma::DmaBuf;
+use spdk_rs::poller::{Busy, Poller};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub(crate) struct WriteOut<F> {
     runs: RefCell<Vec<Run>>,
     out: Cell<usize>,
     error: Cell<Option<IoError>>,
+    /// Tries again when memory was out.
+    retry: RefCell<Option<Poller>>,
     done: Cell<Option<F>>,
 }
 
@@ -57,6 +60,7 @@ impl<F: FnOnce(Result<(), IoError>) + 'static> WriteOut<F> {
             runs: RefCell::new(runs),
             out: Cell::new(0),
             error: Cell::new(None),
+            retry: RefCell::new(None),
             done: Cell::new(Some(done)),
         };
         Rc::new(this).go_on();
@@ -69,7 +73,10 @@ impl<F: FnOnce(Result<(), IoError>) + 'static> WriteOut<F> {
                 break;
             }
             let Some(run) = self.runs.borrow_mut().pop() else { break };
-            self.write(run);
+            if let Err(run) = self.write(run) {
+                self.runs.borrow_mut().push(run);
+                return self.wait_for_memory();
+            }
         }
         if self.out.get() > 0 {
             return;
@@ -81,12 +88,10 @@ impl<F: FnOnce(Result<(), IoError>) + 'static> WriteOut<F> {
         }
     }
 
-    fn write(self: &Rc<Self>, run: Run) {
+    /// Gives the run back when there is no memory for it.
+    fn write(self: &Rc<Self>, run: Run) -> Result<(), Run> {
         let bytes = run.writes.len() * self.drive.info.block_size as usize;
-        let mut buffer = match DmaBuf::new(bytes, self.drive.info.required_alignment) {
-            Ok(buffer) => buffer,
-            Err(errno) => return self.error.set(Some(errno.into())),
-        };
+        let Ok(mut buffer) = DmaBuf::new(bytes, self.drive.info.required_alignment) else { return Err(run) };
         if let Some(cache) = &self.drive.state().cache {
             cache.fill(&run, &mut buffer);
         }
@@ -97,6 +102,21 @@ impl<F: FnOnce(Result<(), IoError>) + 'static> WriteOut<F> {
             this.error.set(this.error.get().or(result.err()));
             this.go_on();
         });
+        Ok(())
+    }
+
+    /// Whatever comes first, a write that is back or the time, tries again.
+    fn wait_for_memory(self: Rc<Self>) {
+        const PERIOD_US: u64 = 1000;
+        if self.out.get() > 0 {
+            return;
+        }
+        let this = Rc::clone(&self);
+        *self.retry.borrow_mut() = Some(Poller::register("basalt_faulty_memory", PERIOD_US, move || {
+            drop(this.retry.take());
+            Rc::clone(&this).go_on();
+            Busy::Yes
+        }));
     }
 
     fn flush(self: Rc<Self>) {

@@ -250,20 +250,19 @@ fn flushes_take_turns() {
     });
 }
 
-/// A read that was sent before a flush and comes back after it would have the old block from the medium, and
-/// the new one from nowhere.
+/// A read that is sent before a flush and comes back after it finds the old block on the medium, and nothing
+/// in the cache. (That the flush wins is seldom here, and common in `threads`.)
 #[test]
-fn a_read_that_a_flush_overtakes_is_repeated() {
-    in_lab("cache::a_read_that_a_flush_overtakes_is_repeated", |lab| {
-        memory(lab, "m");
-        over(lab, "g", "m", false);
-        over(lab, "f", "g", true);
+fn a_read_that_a_flush_overtakes_sees_the_write() {
+    in_lab("cache::a_read_that_a_flush_overtakes_sees_the_write", |lab| {
+        faulty(lab, true);
         let channel = lab.open("f");
         for round in 1..=200u8 {
             write(lab, &channel, 0, 8, round).unwrap();
-            let (read, flush) = lab.on(0, || (channel.read(0, filled(0xee, 8)), channel.flush(0, BLOCKS)));
-            lab.block_on(0, flush).unwrap();
-            let (result, found) = lab.block_on(0, read);
+            let (reading, flushing) =
+                lab.on(0, || (channel.read(0, filled(0xee, 8)), channel.flush(0, BLOCKS)));
+            lab.block_on(0, flushing).unwrap();
+            let (result, found) = lab.block_on(0, reading);
             result.unwrap();
             assert_eq!(crate::drive::bytes_of(&found), [round; 8]);
         }

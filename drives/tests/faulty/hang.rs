@@ -1,6 +1,6 @@
 //! I/O that hangs: released, aborted, reset.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use serde_json::json;
@@ -112,15 +112,21 @@ fn a_reset_aborts_what_hangs_and_what_is_delayed() {
             let channel = lab.open("f");
             inject(lab, "f", json!({ "ops": ["write"], "do": { "hang": true } }));
             inject(lab, "f", json!({ "ops": ["read"], "do": { "delay_ms": 3_600_000 } }));
-            let writes: Vec<_> =
-                lab.on(0, || (0..5).map(|n| channel.write(n, filled(1, 1))).collect::<Vec<_>>());
+            let aborted = Rc::new(Cell::new(0));
+            for n in 0..5 {
+                let told = Rc::clone(&aborted);
+                lab.on(0, || {
+                    channel.write_with(n, filled(1, 1), move |result, _| {
+                        assert_eq!(result.unwrap_err().kind, IoErrorKind::Aborted);
+                        told.set(told.get() + 1);
+                    });
+                });
+            }
             let slow = lab.on(0, || channel.read(0, filled(0, 1)));
             wait_for_held(lab, "f", 6);
             let reset = lab.on(0, || channel.reset());
             lab.block_on(0, reset).unwrap();
-            for writing in writes {
-                assert_eq!(lab.block_on(0, writing).0.unwrap_err().kind, IoErrorKind::Aborted);
-            }
+            assert_eq!(aborted.get(), 5, "a reset ends after what it aborts");
             assert_eq!(lab.block_on(0, slow).0.unwrap_err().kind, IoErrorKind::Aborted);
             call(lab, "clear", "f");
             assert_eq!(read(lab, &channel, 0, 5), [0; 5]);

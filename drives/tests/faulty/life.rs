@@ -7,8 +7,8 @@ use serde_json::json;
 use spdk_rs::bdev::{BdevEvent, Channel, IoErrorKind};
 
 use crate::drive::{
-    BLOCKS, call, comes_back, faulty, filled, inject, is_out, over, power_cut, read, wait_for, wait_for_held,
-    write,
+    BLOCKS, call, comes_back, faulty, filled, inject, is_out, memory, over, power_cut, read, release,
+    wait_for, wait_for_held, write,
 };
 use crate::in_lab;
 use crate::lab::Lab;
@@ -112,6 +112,44 @@ fn a_drive_vanishes_many_times() {
             comes_back(lab, "f");
         }
         assert_eq!(call(lab, "get", "f")["counters"]["gone"], 50 * 8);
+    });
+}
+
+#[test]
+fn io_that_is_with_the_base_is_answered_when_it_is_back() {
+    in_lab("life::io_that_is_with_the_base_is_answered_when_it_is_back", |lab| {
+        memory(lab, "m");
+        over(lab, "g", "m", false);
+        for (round, cached) in [(1, false), (2, true)] {
+            over(lab, "f", "g", cached);
+            let channel = lab.open("f");
+            inject(lab, "g", json!({ "ops": ["read", "write"], "do": { "hang": true } }));
+            let (mut reading, mut writing) =
+                lab.on(0, || (channel.read(0, filled(0, 1)), channel.write(0, filled(round, 1))));
+            wait_for_held(lab, "g", if cached { 1 } else { 2 });
+            call(lab, "vanish", "f");
+            wait_for(lab, "f", |report| report["state"] == "leaving");
+            assert!(is_out(lab, &mut reading), "its buffer is still with the base");
+            assert!(cached || is_out(lab, &mut writing));
+            call(lab, "clear", "g");
+            release(lab, "g", None);
+            assert_eq!(lab.block_on(0, reading).0.unwrap_err().kind, IoErrorKind::Gone);
+            let result = lab.block_on(0, writing).0;
+            assert_eq!(
+                result.map_err(|error| error.kind),
+                if cached { Ok(()) } else { Err(IoErrorKind::Gone) }
+            );
+            lab.close(channel);
+            comes_back(lab, "f");
+            let channel = lab.open("f");
+            assert_eq!(
+                read(lab, &channel, 0, 1),
+                [1],
+                "the first write was on its way, the second in the cache"
+            );
+            lab.close(channel);
+            call(lab, "delete", "f");
+        }
     });
 }
 
