@@ -148,19 +148,18 @@ impl Lane {
                 io.state().step = Step::Seal;
                 self.send(io);
             }
-            (IoKind::Read, _) => self.finish_read(io, snapshot.unwrap_or_default()),
+            (IoKind::Read, _) => self.finish_read(io, &snapshot.unwrap_or_default()),
             _ => io.complete(Ok(())),
         }
     }
 
-    /// The medium's blocks are in the buffer. Over them go those that were cached when the read was sent, since
-    /// they may have reached the medium too late for it; over these go those that are cached now.
-    fn finish_read(&self, mut io: Io<FaultyBdev>, snapshot: Snapshot) {
-        let (lba, blocks, block_bytes) = (io.lba(), io.blocks(), io.block_size() as usize);
-        let mut copy = |at: u64, bytes: &[u8]| io.copy_to_host(at as usize * block_bytes, bytes);
-        snapshot.iter().for_each(|(at, bytes)| copy(*at, bytes));
-        if let Some(cache) = &self.drive.state().cache {
-            cache.overlay(lba, blocks, copy);
+    /// The medium's blocks are in the buffer. Over them go those that were cached when the read was sent: if a
+    /// flush has moved them to the medium meanwhile, that may have been too late for the read. What was written
+    /// meanwhile may be seen or not.
+    fn finish_read(&self, mut io: Io<FaultyBdev>, snapshot: &Snapshot) {
+        let block_bytes = io.block_size() as usize;
+        for (at, bytes) in snapshot {
+            io.copy_to_host(*at as usize * block_bytes, bytes);
         }
         io.complete(Ok(()));
     }

@@ -5,7 +5,7 @@ use spdk_rs::bdev::IoErrorKind;
 
 use crate::drive::{
     BLOCK, BLOCKS, call, comes_back, faulty, filled, flush, inject, is_out, memory, over, power_cut, read,
-    release, wait_for_held, write,
+    release, wait_for, wait_for_held, write,
 };
 use crate::host::Host;
 use crate::in_lab;
@@ -213,6 +213,30 @@ fn a_flush_that_fails_loses_nothing() {
         cut(lab, "none", 0);
         let channel = lab.open("f");
         assert_eq!(read(lab, &channel, 0, 4), [5; 4]);
+        lab.close(channel);
+    });
+}
+
+/// One write to the medium fails while another one hangs there.
+#[test]
+fn a_flush_that_fails_waits_for_its_other_writes() {
+    in_lab("cache::a_flush_that_fails_waits_for_its_other_writes", |lab| {
+        two_layers(lab);
+        let channel = lab.open("f");
+        inject(lab, "g", json!({ "ops": ["write"], "lba": 0, "blocks": 1, "do": { "hang": true } }));
+        let failing = json!({ "ops": ["write"], "lba": 10, "blocks": 1, "do": { "error": "media_write" } });
+        inject(lab, "g", failing);
+        write(lab, &channel, 0, 1, 1).unwrap();
+        write(lab, &channel, 10, 1, 2).unwrap();
+        let mut flushing = lab.on(0, || channel.flush(0, BLOCKS));
+        wait_for(lab, "g", |report| report["counters"]["failed"] == 1);
+        wait_for_held(lab, "g", 1);
+        assert!(is_out(lab, &mut flushing), "a buffer of the flush is still with the medium");
+        call(lab, "clear", "g");
+        release(lab, "g", None);
+        assert_eq!(lab.block_on(0, flushing).unwrap_err().kind, IoErrorKind::Media);
+        flush(lab, &channel).unwrap();
+        assert_eq!(call(lab, "get", "f")["cache"]["blocks"], 0);
         lab.close(channel);
     });
 }
