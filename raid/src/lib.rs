@@ -24,11 +24,13 @@
 //!
 //! Files: [`geometry`] says where a block lives, [`view`] who is in sync, [`channel`] how a host I/O becomes
 //! member I/O, [`shard`] who may write directly, [`array`] how the membership changes, [`msg`] what they say
-//! to one another, [`pool`] what arrays share, [`format`](mod@format) what is on the drives.
+//! to one another, [`pool`] what arrays share, [`format`](mod@format) what is on the drives,
+//! [`assembly`] what drives are to one another.
 
 #![forbid(unsafe_code)]
 
 pub mod array;
+pub mod assembly;
 pub mod channel;
 pub mod fault;
 pub mod format;

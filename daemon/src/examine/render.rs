@@ -42,7 +42,7 @@ pub fn report(sight: &Sight, paint: Paint) -> String {
 }
 
 fn is_ours(copy: &Result<Superblock, Damage>) -> bool {
-    !matches!(copy, Err(Damage::NoMagic | Damage::Short { .. }))
+    !copy.as_ref().is_err_and(Damage::is_nothing)
 }
 
 fn headline(sight: &Sight, paint: Paint) -> String {
@@ -281,10 +281,7 @@ fn hints_for_member(sight: &Sight, sb: &Superblock) -> Vec<String> {
 }
 
 fn hint_for_stranger(sight: &Sight) -> &'static str {
-    let newer = |copy: &Result<Superblock, Damage>| {
-        matches!(copy, Err(Damage::UnknownFormat(_) | Damage::UnknownIncompatible(_)))
-    };
-    if sight.copies.iter().any(newer) {
+    if sight.copies.iter().any(|copy| copy.as_ref().is_err_and(Damage::is_too_new)) {
         return "it belongs to another version of Basalt: use that one, and write nothing here";
     }
     if sight.copies.iter().any(is_ours) {

@@ -84,7 +84,7 @@ pub fn look(path: &Path) -> Result<Sight> {
         Some(Ok(sb)) => summary(&read(LOG_OFFSET, usize::from(PAGES) * PAGE_BYTES)?, sb),
         _ => Log::None,
     };
-    let ours = copies.iter().any(|copy| !matches!(copy, Err(Damage::NoMagic | Damage::Short { .. })));
+    let ours = copies.iter().any(|copy| !copy.as_ref().is_err_and(Damage::is_nothing));
     let mut foreign = foreign(&read(0, HEAD_BYTES)?);
     if ours {
         // Our own bytes are no foreign data, and the end of the drive belongs to the array's hosts.

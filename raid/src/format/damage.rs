@@ -49,6 +49,18 @@ pub enum Damage {
     Impossible(#[from] Impossible),
 }
 
+impl Damage {
+    /// Whether it is no damage at all, but the work of a later version of Basalt.
+    pub fn is_too_new(&self) -> bool {
+        matches!(self, Damage::UnknownFormat(_) | Damage::UnknownIncompatible(_))
+    }
+
+    /// Whether nothing is there that could have been a superblock.
+    pub fn is_nothing(&self) -> bool {
+        matches!(self, Damage::NoMagic | Damage::Short { .. })
+    }
+}
+
 /// A record that no array can have.
 #[derive(Clone, Debug, Error, PartialEq, Eq, Hash)]
 #[error("{field} is impossible: {why}; the superblock was written by a faulty or foreign program")]

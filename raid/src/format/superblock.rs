@@ -270,8 +270,12 @@ pub struct EventRecord {
     pub detail: [u8; 16],
 }
 
-/// Which of a drive's two copies counts: the good one with the greater version. None: neither is good.
+/// Which of a drive's two copies counts: the good one with the greater version. None: neither is good, or one
+/// of them was written by a later version of Basalt, after which the other one says nothing any more.
 pub fn newest_copy(copies: &[Result<Superblock, Damage>; 2]) -> Option<usize> {
+    if copies.iter().any(|copy| copy.as_ref().is_err_and(Damage::is_too_new)) {
+        return None;
+    }
     let versions = copies.each_ref().map(|copy| copy.as_ref().ok().map(|sb| sb.version));
     match versions {
         [None, None] => None,
@@ -321,6 +325,13 @@ impl Superblock {
         self.history.insert(0, self.generation);
         self.history.truncate(HISTORY_MAX);
         self.generation = generation;
+    }
+
+    /// Takes the member out of `slot`, and what is recorded of it.
+    pub fn clear_slot(&mut self, slot: Slot) {
+        self.members[slot.index()] = MemberRecord::missing();
+        self.bad_blocks.retain(|bad| bad.slot != slot);
+        self.checkpoint = self.checkpoint.filter(|checkpoint| checkpoint.slot != slot);
     }
 
     /// Whether an array can have this record. Encoding one that can't is a bug; decoding refuses it.

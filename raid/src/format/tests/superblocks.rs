@@ -197,7 +197,8 @@ fn of_two_copies_the_newer_good_one_counts() {
     assert_eq!(newest_copy(&[of(8), of(7)]), Some(0));
     assert_eq!(newest_copy(&[of(7), of(7)]), Some(0));
     assert_eq!(newest_copy(&[Err(Damage::NoMagic), of(1)]), Some(1));
-    assert_eq!(newest_copy(&[of(1), Err(Damage::UnknownFormat(2))]), Some(0));
+    assert_eq!(newest_copy(&[of(1), Err(Damage::UnknownFormat(2))]), None);
+    assert_eq!(newest_copy(&[Err(Damage::UnknownIncompatible(1)), of(9)]), None);
     assert_eq!(newest_copy(&[Err(Damage::NoMagic), Err(Damage::NoMagic)]), None);
 }
 
