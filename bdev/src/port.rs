@@ -23,7 +23,15 @@ use crate::task::Tasks;
 
 /// An array of this process; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct ArrayId(pub u32);
+pub(crate) struct ArrayId(u32);
+
+static NEXT_ARRAY: AtomicU32 = AtomicU32::new(0);
+
+impl ArrayId {
+    pub fn next() -> ArrayId {
+        ArrayId(NEXT_ARRAY.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 /// What is posted.
 pub(crate) enum Post {

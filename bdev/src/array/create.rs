@@ -3,9 +3,9 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use raid::array::{ArraySpec, RecordSpec};
+use raid::format::Superblock;
 use raid::shard::{LogSpec, ShardSpec};
 use raid::{Geometry, GeometrySpec, Level, ShardId, Slot};
 use spdk_rs::Errno;
@@ -13,12 +13,14 @@ use spdk_rs::module::{self as spdk_module, BdevSpec};
 use uuid::Uuid;
 
 use super::Registry;
+use super::assemble::Begun;
 use super::drives::{Drive, open_drives, present_slots};
 use super::error::CreateError;
 use super::label;
 use super::owner::{About, Owner};
 use super::params::{CreateParams, Existing, Metadata};
 use crate::device::{RaidBdev, Shared};
+use crate::host;
 use crate::module::BASALT;
 use crate::port::{ArrayId, Post};
 use crate::shard::NewShard;
@@ -31,8 +33,6 @@ const CHUNK_KB_DEFAULT: u64 = 64;
 /// How long a region is left alone before its mark is cleared.
 const IDLE_MS: u64 = 2_000;
 
-static NEXT_ARRAY: AtomicU32 = AtomicU32::new(0);
-
 /// What is on the members when an array begins to run.
 pub(super) struct Found {
     pub record: Option<RecordSpec>,
@@ -41,26 +41,50 @@ pub(super) struct Found {
     pub uuid: Uuid,
 }
 
+impl Found {
+    /// Of an array that was assembled. `copies`: see [`RecordSpec`].
+    pub fn of(record: Superblock, newest_copy: Vec<Option<u8>>, logs: Option<Vec<LogSpec>>) -> Found {
+        let uuid = Uuid::from_bytes(record.array.0);
+        Found { record: Some(RecordSpec { record, newest_copy, seed: host::random() }), logs, uuid }
+    }
+}
+
 impl Registry {
-    /// Makes an array and its bdev.
-    pub async fn create(self: Rc<Self>, params: CreateParams) -> Result<Rc<Owner>, CreateError> {
+    /// Makes an array and its bdev, or starts the one that is on the drives.
+    pub async fn create(self: Rc<Self>, params: CreateParams) -> Result<Begun, CreateError> {
         let level = params.check()?;
         let names: Vec<String> = params.members.iter().flatten().cloned().collect();
         self.pool.borrow_mut().admit(&params.name, &names)?;
-        let created = self.create_admitted(&params, level).await;
-        if created.is_err() {
-            self.pool.borrow_mut().leave(&params.name);
+        let name = params.name.clone();
+        let begun = if params.existing == Existing::Assemble && params.metadata() == Metadata::Drives {
+            Rc::clone(&self).assemble(params, level).await
+        } else {
+            self.create_new(&params, level).await.map(Begun::Running)
+        };
+        if begun.is_err() {
+            self.pool.borrow_mut().leave(&name);
         }
-        created
+        begun
     }
 
-    async fn create_admitted(
+    async fn create_new(
         self: &Rc<Self>,
         params: &CreateParams,
         level: Level,
     ) -> Result<Rc<Owner>, CreateError> {
-        let id = ArrayId(NEXT_ARRAY.fetch_add(1, Ordering::Relaxed));
+        let id = ArrayId::next();
         let drives = open_drives(id, params)?;
+        self.create_on(id, params, level, drives).await
+    }
+
+    /// Makes an array on drives that were opened for it.
+    pub(super) async fn create_on(
+        self: &Rc<Self>,
+        id: ArrayId,
+        params: &CreateParams,
+        level: Level,
+        drives: Vec<Option<Drive>>,
+    ) -> Result<Rc<Owner>, CreateError> {
         let geometry = Arc::new(geometry_of(params, level, &drives)?);
         if !geometry.is_served_by(present_slots(&drives)) {
             return Err(CreateError::Unserved);

@@ -79,7 +79,12 @@ pub(super) fn open_drives(id: ArrayId, params: &CreateParams) -> Result<Vec<Opti
     Ok(drives)
 }
 
-fn open_drive(id: ArrayId, slot: Slot, name: &str, params: &CreateParams) -> Result<Drive, CreateError> {
+pub(super) fn open_drive(
+    id: ArrayId,
+    slot: Slot,
+    name: &str,
+    params: &CreateParams,
+) -> Result<Drive, CreateError> {
     let on_event = move |event| {
         if event == BdevEvent::Removed
             && let Some(registry) = module::registry()

@@ -1,5 +1,6 @@
 //! Why an array can't be made or started.
 
+use raid::assembly::ResolveError;
 use raid::format::Impossible;
 use raid::pool::PoolRefusal;
 use raid::{GeometryError, Level};
@@ -61,6 +62,17 @@ pub(crate) enum CreateError {
     Metadata { drive: String, what: &'static str, error: IoError },
     #[error(transparent)]
     Record(#[from] Impossible),
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    #[error(
+        "the drives are members of two arrays, '{one}' and '{other}'; list the members of one of them only \
+         (basalt examine tells whose a drive is)"
+    )]
+    SeveralArrays { one: String, other: String },
+    #[error("there is no array '{0}' that waits to be started; 'basalt status' lists those there are")]
+    NotPending(String),
+    #[error("array '{0}' is not started: {1}")]
+    NotStarted(String, String),
     #[error("the shard threads can't be started: {0}")]
     Shards(Errno),
     #[error("the bdev can't be registered: {0}")]

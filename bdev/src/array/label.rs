@@ -117,7 +117,7 @@ fn new_record(
             state: RecordState::InSync,
             blocks: drive.num_blocks(),
             flushes: drive.flushes(),
-            drive: cut(drive.name(), format::superblock::NAME_BYTES),
+            drive: cut_name(drive.name()),
             ..MemberRecord::missing()
         },
     };
@@ -143,8 +143,9 @@ fn new_record(
     }
 }
 
-fn cut(name: &str, bytes: usize) -> String {
-    let mut end = name.len().min(bytes);
+/// As much of a drive's name as a record has room for.
+pub(super) fn cut_name(name: &str) -> String {
+    let mut end = name.len().min(format::superblock::NAME_BYTES);
     while !name.is_char_boundary(end) {
         end -= 1;
     }
@@ -186,6 +187,11 @@ pub(super) fn split(
 async fn write_pages(drive: &Drive, array: Uuid16, pages: &[LogPage]) -> Result<(), CreateError> {
     let bytes: Vec<u8> = (0u16..).zip(pages).flat_map(|(number, page)| page.encode(array, number)).collect();
     write(drive, LOG_OFFSET, &bytes).await.map_err(cannot(drive, "written"))
+}
+
+/// The first `pages` log pages of a drive, as bytes.
+pub(super) async fn read_pages(drive: &Drive, pages: u16) -> Result<Vec<u8>, CreateError> {
+    read(drive, LOG_OFFSET, usize::from(pages) * log::PAGE_BYTES).await
 }
 
 async fn read(drive: &Drive, offset: u64, len: usize) -> Result<Vec<u8>, CreateError> {

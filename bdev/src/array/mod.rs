@@ -1,5 +1,6 @@
 //! Arrays, on the app thread: the registry of those that exist, and what is asked of them.
 
+mod assemble;
 mod create;
 mod drives;
 mod error;
@@ -7,6 +8,7 @@ mod events;
 mod label;
 mod owner;
 mod params;
+mod sleep;
 mod status;
 
 use std::cell::RefCell;
@@ -15,11 +17,15 @@ use std::rc::Rc;
 
 use raid::Slot;
 use raid::array::{Receipt, Refusal};
+use raid::assembly::Asked;
 use raid::pool::{Pool, PoolRefusal};
 use spdk_rs::Errno;
 use spdk_rs::module::DestructDone;
+use spdk_rs::poller::{Busy, Poller};
 use thiserror::Error;
 
+pub(crate) use assemble::Begun;
+use assemble::{Pending, Phase, Wish};
 pub(crate) use error::CreateError;
 pub(crate) use events::{EventQuery, EventReply};
 use owner::Afterwards;
@@ -36,11 +42,18 @@ pub(crate) struct Registry {
     pub port: Port,
     pool: RefCell<Pool>,
     arrays: RefCell<BTreeMap<ArrayId, Rc<Owner>>>,
+    /// Arrays that are known and do not run.
+    pending: RefCell<BTreeMap<String, Pending>>,
+    /// Looks for what they wait for, while there are any.
+    watch: RefCell<Option<Poller>>,
     /// Drives that went before their array was there to be told.
     gone: RefCell<BTreeSet<(ArrayId, Slot)>>,
     shards: RefCell<Option<ShardThreads>>,
     events: events::Waiters,
 }
+
+/// How often arrays that wait are looked after.
+const WATCH_US: u64 = 500_000;
 
 /// Why a request about an array was refused.
 #[derive(Debug, Error)]
@@ -63,18 +76,67 @@ impl Registry {
             port,
             pool: RefCell::default(),
             arrays: RefCell::default(),
+            pending: RefCell::default(),
+            watch: RefCell::default(),
             gone: RefCell::default(),
             shards: RefCell::default(),
             events: events::Waiters::default(),
         }
     }
 
-    /// The arrays, oldest first; all of them, or the one with this name.
+    /// The arrays, oldest first, then those that do not run; all of them, or the one with this name.
     pub fn list(&self, name: Option<&str>) -> Result<Vec<ArrayStatus>, ArrayError> {
-        if let Some(name) = name {
-            return Ok(vec![self.array(name)?.status()]);
+        let arrays = self.arrays.borrow();
+        let running = arrays.values().map(|owner| owner.status());
+        let pending = self.pending.borrow();
+        let all = running.chain(pending.values().map(ArrayStatus::of_pending));
+        let listed: Vec<_> = all.filter(|array| name.is_none_or(|name| array.name() == name)).collect();
+        match name {
+            Some(name) if listed.is_empty() => Err(ArrayError::NoSuchArray(name.to_owned())),
+            _ => Ok(listed),
         }
-        Ok(self.arrays.borrow().values().map(|owner| owner.status()).collect())
+    }
+
+    /// Starts an array that does not run: with what is there if `degraded`, against another host if `force`.
+    pub async fn start(
+        self: Rc<Self>,
+        name: String,
+        degraded: bool,
+        force: bool,
+    ) -> Result<Begun, CreateError> {
+        let asked = match (degraded, force) {
+            (_, true) => Asked::Force,
+            (true, false) => Asked::Degraded,
+            (false, false) => Asked::Policy,
+        };
+        let begun = Rc::clone(&self).attempt_pending(name.clone(), Wish::Start(asked), None).await?;
+        if let Some(pending) = self.pending.borrow_mut().get_mut(&name) {
+            pending.phase = Phase::Waiting;
+        }
+        Ok(begun)
+    }
+
+    /// Starts an array whose parts went on without each other with the part of `drive`.
+    pub async fn resolve(self: Rc<Self>, name: String, drive: String) -> Result<Begun, CreateError> {
+        self.attempt_pending(name, Wish::Keep(drive), None).await
+    }
+
+    /// Looks after arrays that wait, as long as there are any.
+    fn watch_pending(self: &Rc<Self>) {
+        let mut watch = self.watch.borrow_mut();
+        if watch.is_some() || self.pending.borrow().is_empty() {
+            return;
+        }
+        let registry = Rc::downgrade(self);
+        *watch = Some(Poller::register("basalt_assembly", WATCH_US, move || {
+            if let Some(registry) = registry.upgrade() {
+                registry.try_pending();
+                if registry.pending.borrow().is_empty() {
+                    drop(registry.watch.borrow_mut().take());
+                }
+            }
+            Busy::No
+        }));
     }
 
     pub fn array(&self, name: &str) -> Result<Rc<Owner>, ArrayError> {
@@ -119,7 +181,7 @@ impl Registry {
 
     /// Stops an array: it can be started again from its drives. `done` is called when it is gone.
     pub fn halt(&self, name: &str, done: impl FnOnce(Result<(), Errno>) + 'static) -> Result<(), ArrayError> {
-        self.take_down(name, Afterwards::Keep, done)
+        self.take_down(name, Afterwards::Stop, done)
     }
 
     fn take_down(
@@ -128,6 +190,12 @@ impl Registry {
         afterwards: Afterwards,
         done: impl FnOnce(Result<(), Errno>) + 'static,
     ) -> Result<(), ArrayError> {
+        if self.pending.borrow_mut().remove(name).is_some() {
+            // Its drives are left as they are: they may be what somebody still looks for.
+            self.pool.borrow_mut().leave(name);
+            done(Ok(()));
+            return Ok(());
+        }
         let owner = self.array(name)?;
         self.pool.borrow().may_leave(name)?;
         if owner.unregister(afterwards, done) { Ok(()) } else { Err(ArrayError::Going(name.to_owned())) }
@@ -175,8 +243,9 @@ impl Registry {
         self.arrays.borrow().values().for_each(|owner| owner.stop());
     }
 
-    /// Ends the shard threads and the app thread's port, once no array is left.
+    /// Ends what waits, the shard threads and the app thread's port, once no array is left.
     pub fn stop(&self) {
+        drop(self.watch.borrow_mut().take());
         if let Some(shards) = self.shards.borrow_mut().take() {
             shards.stop(&self.port);
         }
@@ -198,7 +267,13 @@ fn forget(id: ArrayId) {
     let Some(owner) = registry.arrays.borrow_mut().remove(&id) else { return };
     registry.port.remove_owner(id);
     owner.end();
-    registry.pool.borrow_mut().leave(owner.name());
+    match owner.stopped() {
+        Some(stopped) => {
+            registry.pending.borrow_mut().insert(owner.name().to_owned(), stopped);
+            registry.watch_pending();
+        }
+        None => registry.pool.borrow_mut().leave(owner.name()),
+    }
     registry.events.end(id);
     tracing::info!(array = owner.name(), "array is gone");
 }

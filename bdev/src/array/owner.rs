@@ -1,7 +1,7 @@
 //! The driver of `raid::Array`: owns an array's machine, its drives and its bdev, on the app thread.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use spdk_rs::poller::{Busy, Poller};
 use uuid::Uuid;
 
 use super::ArrayError;
+use super::assemble::{Pending, Phase};
 use super::drives::Drive;
 use super::params::{CreateParams, Existing, Metadata};
 use super::status::{ArrayStats, ArrayStatus, marked_regions};
@@ -55,9 +56,11 @@ pub(crate) struct Owner {
 /// What becomes of the members of an array that is taken down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Afterwards {
-    /// They are what the array is started from again.
+    /// The process ends: they are what the array is started from by the next one.
     #[default]
-    Keep,
+    Leave,
+    /// They are what the array is started from when it is told to.
+    Stop,
     /// They forget the array.
     Wipe,
 }
@@ -236,6 +239,20 @@ impl Owner {
             forget(owner.id());
             drop(owner.ended.borrow_mut().take());
         });
+    }
+
+    /// What is left of an array that was stopped so that it can be started again.
+    pub(super) fn stopped(&self) -> Option<Pending> {
+        let keeps = self.about.params.metadata() == Metadata::Drives;
+        (self.afterwards.get() == Afterwards::Stop && keeps).then(|| Pending {
+            params: self.recipe(),
+            phase: Phase::Stopped,
+            why: "it was stopped; to start it: basalt array start ARRAY".to_owned(),
+            seen_ms: now_ms(),
+            until_ms: None,
+            present: BTreeSet::new(),
+            judged: None,
+        })
     }
 
     async fn wipe_members(&self) {

@@ -2,11 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
+use raid::assembly::ArrayFound;
 use raid::{Array, Level, Slot};
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::assemble::{Pending, Phase};
 use super::drives::Drive;
 use super::owner::About;
 use super::params::Metadata;
@@ -20,6 +22,8 @@ pub(crate) struct ArrayStatus {
     level: String,
     layout: Option<String>,
     state: &'static str,
+    /// Why it does not run, and what to do; null for one that runs.
+    why: Option<String>,
     num_blocks: u64,
     block_size: u32,
     chunk_kb: u64,
@@ -57,9 +61,59 @@ struct MemberStatus {
     state: &'static str,
     read_errors: u32,
     write_errors: u32,
+    /// What its drive is, in words, as long as the array does not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<String>,
 }
 
 impl ArrayStatus {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its UUID, if any drive has told it.
+    pub fn known_uuid(&self) -> Option<Uuid> {
+        Some(self.uuid).filter(|uuid| !uuid.is_nil())
+    }
+
+    /// An array that does not run, as far as its drives tell.
+    pub(super) fn of_pending(pending: &Pending) -> ArrayStatus {
+        let (params, judged) = (&pending.params, pending.judged.as_ref());
+        let leader = judged.and_then(ArrayFound::leader);
+        let shape = leader.map(|leader| leader.shape);
+        let kb = |blocks: u64| blocks * shape.map_or(0, |shape| u64::from(shape.block_size)) / 1024;
+        let seen = |drive: &str| judged.and_then(|array| array.drives.iter().find(|one| one.drive == drive));
+        let member = |(slot, drive): (usize, &Option<String>)| MemberStatus {
+            slot: slot as u8,
+            drive: drive.clone(),
+            uuid: None,
+            state: drive.as_deref().and_then(seen).map_or("missing", |found| found.verdict.state_name()),
+            read_errors: 0,
+            write_errors: 0,
+            verdict: drive.as_deref().and_then(seen).map(|found| found.verdict.to_string()),
+        };
+        ArrayStatus {
+            name: params.name.clone(),
+            uuid: judged.map_or_else(Uuid::nil, |array| Uuid::from_bytes(array.array.0)),
+            level: shape.map_or_else(|| params.level.clone(), |shape| shape.level.to_string()),
+            layout: params.layout.clone(),
+            state: if pending.phase == Phase::Stopped { "stopped" } else { "assembling" },
+            why: Some(pending.why.clone()),
+            num_blocks: shape.map_or(0, |shape| shape.num_blocks),
+            block_size: shape.map_or(0, |shape| shape.block_size),
+            chunk_kb: shape.map_or(0, |shape| kb(shape.chunk_blocks)),
+            region_kb: shape.map_or(0, |shape| kb(shape.region_blocks)),
+            data_offset_kb: shape.map_or(0, |shape| kb(shape.data_offset_blocks)),
+            metadata: "drives",
+            epoch: leader.map_or(0, |leader| leader.epoch.0),
+            quiesces: 0,
+            dirty_regions: 0,
+            members: params.members.iter().enumerate().map(member).collect(),
+            sync: None,
+            jobs: Vec::new(),
+        }
+    }
+
     pub fn of(about: &About, machine: &Array, shared: &Shared, drives: &[Option<Drive>]) -> ArrayStatus {
         let geometry = &shared.geometry;
         let kb = |blocks: u64| blocks * u64::from(geometry.block_size()) / 1024;
@@ -72,6 +126,7 @@ impl ArrayStatus {
                 Level::Concat | Level::Raid0 | Level::Raid1 => None,
             },
             state: machine.state().name(),
+            why: None,
             num_blocks: geometry.num_blocks(),
             block_size: geometry.block_size(),
             chunk_kb: kb(geometry.chunk_blocks()),
@@ -105,5 +160,6 @@ fn member(machine: &Array, slot: Slot, drive: &Option<Drive>) -> MemberStatus {
         state: machine.member_state(slot).name(),
         read_errors: member.read_errors(),
         write_errors: member.write_errors(),
+        verdict: None,
     }
 }

@@ -25,6 +25,4 @@ later! {
     bdev_basalt_wait_sync: "sync jobs come with a later version; none is running";
     bdev_basalt_get_sync_results: "sync jobs come with a later version; there are no results";
     bdev_basalt_set_options: "options of a running array can't be changed yet; delete the array and create it anew";
-    bdev_basalt_start: "stopped arrays come with durable metadata; create the array instead";
-    bdev_basalt_resolve: "there is no durable metadata yet that could have diverged";
 }

@@ -14,7 +14,7 @@ use spdk_rs::rpc_method;
 use uuid::Uuid;
 
 use crate::array::{
-    ArrayError, ArrayStats, ArrayStatus, CreateError, CreateParams, EventQuery, EventReply, Registry,
+    ArrayError, ArrayStats, ArrayStatus, Begun, CreateError, CreateParams, EventQuery, EventReply, Registry,
 };
 use crate::module;
 
@@ -40,10 +40,37 @@ struct MemberParams {
     drive: String,
 }
 
+/// What to start, and how.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StartParams {
+    name: String,
+    /// Also without members that are missing.
+    #[serde(default)]
+    degraded: bool,
+    /// Also though another host has it, if that one is silent.
+    #[serde(default)]
+    force: bool,
+}
+
+/// Which part of a split array to keep.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResolveParams {
+    name: String,
+    /// A drive of that part.
+    keep: String,
+}
+
 #[derive(Debug, Serialize)]
 struct Created {
     name: String,
-    uuid: Uuid,
+    /// Null as long as no drive tells it.
+    uuid: Option<Uuid>,
+    /// `running` or `assembling`.
+    state: &'static str,
+    /// Why it does not run, and what to do.
+    why: Option<String>,
 }
 
 /// How far a control call has come: waiting for the rest is a call of its own.
@@ -60,10 +87,11 @@ impl From<Receipt> for Outcome {
             Planner::Channel(channel) => format!("channel {channel}"),
             Planner::Shard(shard) => format!("shard {shard}"),
         };
+        let records = receipt.recording_on.iter().map(|slot| format!("the superblock in slot {slot}"));
         Outcome {
             epoch: receipt.epoch.0,
             took_effect: receipt.took_effect,
-            waiting_on: receipt.waiting_on.into_iter().map(name).collect(),
+            waiting_on: receipt.waiting_on.into_iter().map(name).chain(records).collect(),
         }
     }
 }
@@ -84,7 +112,8 @@ impl From<CreateError> for RpcError {
             CreateError::NameTaken(_) | CreateError::Pool(_) => Errno::EEXIST,
             CreateError::Foreign { .. } | CreateError::Member { .. } => Errno::EBUSY,
             CreateError::Metadata { .. } => Errno::EIO,
-            CreateError::NoSuchDrive(_) => Errno::ENODEV,
+            CreateError::NoSuchDrive(_) | CreateError::NotPending(_) => Errno::ENODEV,
+            CreateError::NotStarted(..) | CreateError::Resolve(_) => Errno::EBUSY,
             CreateError::Open { errno, .. } | CreateError::Shards(errno) | CreateError::Register(errno) => {
                 *errno
             }
@@ -105,9 +134,50 @@ fn create(params: CreateParams, reply: Reply<Created>) {
     };
     let port = registry.port.clone();
     port.spawn(async move {
-        let owner = registry.create(params).await;
-        let created = owner.map(|owner| Created { name: owner.name().to_owned(), uuid: owner.uuid() });
-        reply.send(created.map_err(RpcError::from));
+        let name = params.name.clone();
+        let begun = Rc::clone(&registry).create(params).await;
+        reply.send(begun.map_err(RpcError::from).and_then(|begun| created(&registry, &name, begun)));
+    });
+}
+
+fn created(registry: &Registry, name: &str, begun: Begun) -> Result<Created, RpcError> {
+    let (state, why) = match begun {
+        Begun::Running(owner) => {
+            let (name, uuid) = (owner.name().to_owned(), owner.uuid());
+            return Ok(Created { name, uuid: Some(uuid), state: "running", why: None });
+        }
+        Begun::Assembling(why) => ("assembling", Some(why)),
+    };
+    let uuid = registry.list(Some(name))?.first().and_then(ArrayStatus::known_uuid);
+    Ok(Created { name: name.to_owned(), uuid, state, why })
+}
+
+/// Starts an array that waits or was stopped. An answer that it still waits is a refusal.
+fn start(params: StartParams, reply: Reply<Created>) {
+    begin(reply, params.name.clone(), |registry| registry.start(params.name, params.degraded, params.force));
+}
+
+fn resolve(params: ResolveParams, reply: Reply<Created>) {
+    begin(reply, params.name.clone(), |registry| registry.resolve(params.name, params.keep));
+}
+
+fn begin<F: Future<Output = Result<Begun, CreateError>> + 'static>(
+    reply: Reply<Created>,
+    name: String,
+    how: impl FnOnce(Rc<Registry>) -> F,
+) {
+    let registry = match registry() {
+        Ok(registry) => registry,
+        Err(error) => return reply.err(error),
+    };
+    let port = registry.port.clone();
+    let attempt = how(Rc::clone(&registry));
+    port.spawn(async move {
+        let begun = match attempt.await {
+            Ok(Begun::Assembling(why)) => Err(CreateError::NotStarted(name.clone(), why)),
+            other => other,
+        };
+        reply.send(begun.map_err(RpcError::from).and_then(|begun| created(&registry, &name, begun)));
     });
 }
 
@@ -176,6 +246,8 @@ rpc_method!(bdev_basalt_create, Runtime, create);
 rpc_method!(bdev_basalt_delete, Runtime, |params: ArrayParams, reply: Reply<bool>| {
     take_down(&params, reply, Registry::delete);
 });
+rpc_method!(bdev_basalt_start, Runtime, start);
+rpc_method!(bdev_basalt_resolve, Runtime, resolve);
 rpc_method!(bdev_basalt_stop, Runtime, |params: ArrayParams, reply: Reply<bool>| {
     take_down(&params, reply, Registry::halt);
 });

@@ -104,6 +104,13 @@ pub fn list() -> Result<Vec<BdevInfo>, Errno> {
     Ok(found)
 }
 
+/// Whether there is a bdev of this name or alias, for any thread to ask. It may be gone a moment later.
+pub fn exists(name: &str) -> bool {
+    let Ok(name) = std::ffi::CString::new(name) else { return false };
+    // SAFETY: the name is a C string; only whether there is a bdev is asked, the pointer is not followed.
+    !unsafe { sys::spdk_bdev_get_by_name(name.as_ptr()) }.is_null()
+}
+
 /// The bdev's name.
 ///
 /// # Safety

@@ -25,7 +25,7 @@ pub(crate) use channel::ChannelInner;
 pub use descriptor::{BdevEvent, Claim, Descriptor};
 pub use error::{IoError, IoErrorKind};
 pub(crate) use info::name_of;
-pub use info::{BdevInfo, list};
+pub use info::{BdevInfo, exists, list};
 pub use kind::{IoKind, IoKindSet};
 pub use nvme::nvme_flush_is_enabled;
 pub use request::{IoFuture, WithBuffer};
