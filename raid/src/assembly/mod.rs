@@ -26,7 +26,7 @@ pub use host::{HostWatch, OtherHost, Sign};
 pub use lineage::Side;
 pub use resolve::{ResolveError, resolve};
 pub use start::{Asked, Start, StartRefusal};
-pub use verdict::Verdict;
+pub use verdict::{Kinship, Verdict};
 
 use crate::format::{Damage, MemberRecord, RecordState, Superblock, Uuid16, newest_copy};
 use crate::ids::{Slot, SlotSet};
@@ -188,7 +188,11 @@ fn array_found(
 ) -> ArrayFound {
     let judged = |candidate: &Candidate<'_>| {
         let of = twins(group, candidate);
-        let verdict = if of.is_empty() { verdict(candidate) } else { Verdict::Duplicate { of } };
+        let verdict = if of.is_empty() {
+            verdict(candidate)
+        } else {
+            Verdict::Duplicate { kinship: kinship(group, candidate, &of), of }
+        };
         DriveFound { drive: candidate.found.drive.clone(), verdict }
     };
     let first = match &standing {
@@ -212,6 +216,25 @@ fn twins(group: &[Candidate<'_>], candidate: &Candidate<'_>) -> Vec<String> {
     let others = group.iter().filter(|other| other.found.drive != candidate.found.drive);
     let twins = others.filter(|other| other.record.member().uuid == uuid);
     twins.map(|twin| twin.found.drive.clone()).collect()
+}
+
+fn kinship(group: &[Candidate<'_>], candidate: &Candidate<'_>, twins: &[String]) -> Kinship {
+    let Candidate { found, record } = candidate;
+    let is_it = |serial: &str, nguid: [u8; 16]| match (found.nguid, nguid) {
+        (mine, other) if mine != [0; 16] && other != [0; 16] => Some(mine == other),
+        _ if !found.serial.is_empty() && !serial.is_empty() => Some(found.serial == serial),
+        _ => None,
+    };
+    let same_drive = |other: &Candidate<'_>| {
+        twins.contains(&other.found.drive) && is_it(&other.found.serial, other.found.nguid) == Some(true)
+    };
+    let recorded = record.member();
+    match is_it(&recorded.serial, recorded.nguid) {
+        _ if group.iter().any(same_drive) => Kinship::SameDrive,
+        Some(true) => Kinship::Original,
+        Some(false) => Kinship::Copy,
+        None => Kinship::Unknown,
+    }
 }
 
 /// What the leader's table makes of a drive whose record is the leader's ancestor, or a version before it.

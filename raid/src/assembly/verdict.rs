@@ -44,6 +44,8 @@ pub enum Verdict {
     Duplicate {
         /// The other drives.
         of: Vec<String>,
+        /// What serial numbers and NGUIDs say about it.
+        kinship: Kinship,
     },
     /// Another drive, which says that it is the same member, was chosen.
     NotChosen {
@@ -73,6 +75,30 @@ pub enum Verdict {
     TooNew(Damage),
     /// Nothing of ours is on it.
     Blank,
+}
+
+/// What a drive is to others that say that they are the same member, by serial number and NGUID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kinship {
+    /// The very same drive, attached twice.
+    SameDrive,
+    /// The drive that the member was made on.
+    Original,
+    /// Another drive than the one that the member was made on.
+    Copy,
+    /// Drive or record has neither a serial number nor an NGUID.
+    Unknown,
+}
+
+impl fmt::Display for Kinship {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kinship::SameDrive => "the same drive, attached twice",
+            Kinship::Original => "the original, by its serial number or NGUID",
+            Kinship::Copy => "a copy, by its serial number or NGUID",
+            Kinship::Unknown => "a duplicate",
+        })
+    }
 }
 
 impl Verdict {
@@ -128,9 +154,9 @@ impl fmt::Display for Verdict {
                 "split: parts of its array went on without each other, this one as generation {generation}; \
                  say which side to keep: basalt array resolve ARRAY --keep DRIVE"
             ),
-            Verdict::Duplicate { of } => write!(
+            Verdict::Duplicate { of, kinship } => write!(
                 f,
-                "a duplicate: {} says that it is the same member, and none of them is used; detach all but one, \
+                "{kinship}: {} says that it is the same member, and none of them is used; detach all but one, \
                  or say which: basalt array resolve ARRAY --keep DRIVE",
                 of.join(", ")
             ),

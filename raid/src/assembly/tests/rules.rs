@@ -93,10 +93,34 @@ fn of_two_drives_that_are_one_member_none_is_used() {
     let mut clone = drive(1, &record);
     clone.drive = "copy".to_owned();
     let array = array(&[drive(0, &record), drive(1, &record), clone]);
-    let duplicate = |of: &str| Verdict::Duplicate { of: vec![of.to_owned()] };
+    let kinship = Kinship::Unknown;
+    let duplicate = |of: &str| Verdict::Duplicate { of: vec![of.to_owned()], kinship };
     let expected = [("copy", &duplicate("d1")), ("d0", &IN_SYNC[0]), ("d1", &duplicate("copy"))];
     assert_eq!(verdicts(&array), expected);
     assert_eq!(array.in_sync(), slots(&[0]));
+}
+
+/// A namespace on two paths, and an image that was copied, are the same by their superblocks.
+#[test]
+fn serial_number_and_nguid_tell_what_kind_of_duplicate_it_is() {
+    let kinships = |one: (&str, u8), other: (&str, u8)| {
+        let record = mirror(2);
+        let drives = [("a", one), ("b", other)].map(|(name, (serial, nguid))| Found {
+            drive: name.to_owned(),
+            serial: serial.to_owned(),
+            nguid: [nguid; 16],
+            ..drive(1, &record)
+        });
+        let kinship = |found: &DriveFound| match found.verdict {
+            Verdict::Duplicate { kinship, .. } => kinship,
+            _ => panic!("{found}"),
+        };
+        array(&drives).drives.iter().map(kinship).collect::<Vec<_>>()
+    };
+    assert_eq!(kinships(("S1", 0), ("S7", 0)), [Kinship::Original, Kinship::Copy]);
+    assert_eq!(kinships(("S1", 5), ("S1", 5)), [Kinship::SameDrive; 2]);
+    assert_eq!(kinships(("S1", 5), ("S1", 6)), [Kinship::Original; 2], "two namespaces of one drive");
+    assert_eq!(kinships(("", 0), ("", 0)), [Kinship::Unknown; 2]);
 }
 
 #[test]
