@@ -208,7 +208,10 @@ impl Array {
         let mut changes: Vec<_> =
             absent.map(|slot| EventKind::MemberFailed { slot, cause: FailCause::Absent }).collect();
         changes.push(EventKind::Started(view.state(&array.geometry)));
-        array.propose_all(view, &changes, now_ms);
+        // Also when it was degraded before: a part that an operator has meanwhile decided against, and that goes
+        // on, must be told from the one that was kept.
+        let is_degraded = in_sync != array.geometry.slots();
+        array.propose_all(view, &changes, is_degraded, now_ms);
         array.raise_levels(now_ms);
         array
     }
@@ -520,12 +523,13 @@ impl Array {
         let after = view.state(&self.geometry);
         let changed = (after != before).then_some(EventKind::StateChanged(after));
         let events: Vec<EventKind> = event.into_iter().chain(changed).collect();
-        self.propose_all(view, &events, now_ms);
+        let lost = !self.view.in_sync.minus(view.in_sync).is_empty();
+        self.propose_all(view, &events, lost, now_ms);
     }
 
-    fn propose_all(&mut self, mut view: View, events: &[EventKind], now_ms: u64) {
+    /// `lost`: a generation begins.
+    fn propose_all(&mut self, mut view: View, events: &[EventKind], lost: bool, now_ms: u64) {
         view.epoch = self.view.epoch.next();
-        let lost = !self.view.in_sync.minus(view.in_sync).is_empty();
         self.view = Arc::new(view);
         for event in events {
             let drive = event.slot().and_then(|slot| self.members[slot.index()].drive()).map(str::to_owned);

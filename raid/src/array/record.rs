@@ -151,7 +151,17 @@ impl Recorder {
         self.replica.is_writing(slot)
     }
 
+    /// A generation that the history does not know.
     fn draw(&mut self) -> Generation {
+        loop {
+            let generation = self.draw_any();
+            if generation != self.record.generation && !self.record.history.contains(&generation) {
+                return generation;
+            }
+        }
+    }
+
+    fn draw_any(&mut self) -> Generation {
         // splitmix64 (Steele, Lea, Flood 2014): any driver-given seed will do.
         self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.seed;

@@ -278,6 +278,20 @@ fn an_array_that_is_started_without_a_member_says_so_first() {
 }
 
 #[test]
+fn every_degraded_start_begins_a_generation_and_a_complete_one_does_not() {
+    let all = [Some("a"), Some("b")];
+    let degraded = |geometry: &Geometry| {
+        let mut record = Superblock { version: 40, epoch: Epoch(7), ..fresh(geometry, &all) };
+        record.members[1].state = RecordState::Faulty;
+        record
+    };
+    let array = recorded_array(degraded, &[Some("a"), None]);
+    assert_ne!(array.record().expect("it has one").generation, Generation(1));
+    let array = recorded_array(|geometry| fresh(geometry, &all), &all);
+    assert_eq!(array.record().expect("it has one").generation, Generation(1));
+}
+
+#[test]
 fn events_go_on_from_the_number_on_the_members() {
     let mut array = mirror_of(2);
     array.fail_member(Slot(1), 0).unwrap();
