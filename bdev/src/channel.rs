@@ -57,8 +57,10 @@ impl RaidChannel {
     pub fn open(shared: Arc<Shared>, port: IoChannelRef<UsedPort>) -> Result<RaidChannel, Errno> {
         let id = ChannelId(NEXT_CHANNEL.fetch_add(1, Ordering::Relaxed));
         let members = (0..shared.geometry.members()).map(|_| None).collect();
+        let machine = Channel::new(id, Arc::clone(&shared.geometry), shared.shards.count());
+        let machine = machine.with_member_timeout(shared.member_timeout_ms);
         let core = Rc::new(ChannelCore {
-            machine: RefCell::new(Channel::new(id, Arc::clone(&shared.geometry), shared.shards.count())),
+            machine: RefCell::new(machine),
             shared,
             port,
             members: RefCell::new(members),
@@ -162,6 +164,16 @@ impl ChannelCore {
         } else {
             target.into_token();
             io.complete(Err(IoError::OTHER));
+        }
+    }
+
+    /// Time has passed.
+    pub fn on_time(&self, now_ms: u64) {
+        let mut machine = self.machine.borrow_mut();
+        if machine.deadline_ms() <= now_ms {
+            machine.on_time(now_ms);
+            drop(machine);
+            self.send_messages();
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub supports: IoKindSet,
     /// By shard: regions that are marked as being written to, as it said last.
     pub marked_regions: Vec<AtomicU32>,
+    /// How long a member may take to answer.
+    pub member_timeout_ms: u64,
     drives: Mutex<Vec<Option<Arc<Descriptor>>>>,
 }
 
@@ -34,6 +36,7 @@ impl Shared {
         geometry: Arc<Geometry>,
         array: Address,
         shards: ShardAddresses,
+        member_timeout_ms: u64,
         drives: Vec<Option<Arc<Descriptor>>>,
     ) -> Shared {
         let supports = IoKind::ALL.into_iter().filter(|kind| {
@@ -46,7 +49,16 @@ impl Shared {
         });
         let supports = supports.collect();
         let marked_regions = shards.iter().map(|_| AtomicU32::default()).collect();
-        Shared { id, geometry, array, shards, supports, marked_regions, drives: Mutex::new(drives) }
+        Shared {
+            id,
+            geometry,
+            array,
+            shards,
+            supports,
+            marked_regions,
+            member_timeout_ms,
+            drives: Mutex::new(drives),
+        }
     }
 
     /// The open drive in `slot`.

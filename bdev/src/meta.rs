@@ -1,8 +1,10 @@
 //! Metadata I/O for the machines of one array on one thread: a write from a buffer of its own, then a FLUSH.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use raid::meta::{MetaIo, MetaWrite};
 use raid::{Fault, Slot, SlotSet};
@@ -20,12 +22,20 @@ const ALIGN: usize = 4096;
 pub(crate) struct MetaChannels {
     shared: Arc<Shared>,
     members: RefCell<Vec<Option<Rc<Channel>>>>,
+    under_way: Rc<RefCell<UnderWay>>,
+}
+
+/// What members have not answered yet, and since when.
+#[derive(Default)]
+struct UnderWay {
+    last: u64,
+    since: BTreeMap<u64, (Slot, Instant)>,
 }
 
 impl MetaChannels {
     pub fn new(shared: Arc<Shared>) -> MetaChannels {
         let members = RefCell::new((0..shared.geometry.members()).map(|_| None).collect());
-        MetaChannels { shared, members }
+        MetaChannels { shared, members, under_way: Rc::default() }
     }
 
     /// Begins `io` at once. The future ends when it is over; it holds nothing of this.
@@ -35,7 +45,9 @@ impl MetaChannels {
             Ok((Rc::clone(member), write))
         });
         let flush = io.flush;
-        async move {
+        let number = self.under_way.borrow_mut().begin(io.slot);
+        let under_way = Rc::clone(&self.under_way);
+        let outcome = async move {
             let (member, write) = begun.map_err(fault_of_errno)?;
             if let Some(write) = write {
                 write.await.map_err(fault_of)?;
@@ -44,7 +56,20 @@ impl MetaChannels {
                 member.flush(0, member.descriptor().num_blocks()).await.map_err(fault_of)?;
             }
             Ok(())
+        };
+        async move {
+            let outcome = outcome.await;
+            under_way.borrow_mut().since.remove(&number);
+            outcome
         }
+    }
+
+    /// Members that have not answered for longer than they may take.
+    pub fn overdue(&self) -> SlotSet {
+        let timeout = Duration::from_millis(self.shared.member_timeout_ms);
+        let under_way = self.under_way.borrow();
+        let late = under_way.since.values().filter(|(_, since)| since.elapsed() >= timeout);
+        late.map(|(slot, _)| *slot).collect()
     }
 
     /// Lets go of the members that are not in `attached`.
@@ -66,6 +91,14 @@ impl MetaChannels {
             *member = Some(Rc::new(self.shared.drive(slot).ok_or(Errno::ENODEV)?.channel()?));
         }
         run(member.as_ref().expect("opened above"))
+    }
+}
+
+impl UnderWay {
+    fn begin(&mut self, slot: Slot) -> u64 {
+        self.last += 1;
+        self.since.insert(self.last, (slot, Instant::now()));
+        self.last
     }
 }
 

@@ -18,6 +18,7 @@ use spdk_rs::poller::{Busy, Poller};
 
 use crate::array::Owner;
 use crate::channel::ChannelCore;
+use crate::clock::now_ms;
 use crate::shard::{Keeper, NewShard};
 use crate::task::Tasks;
 
@@ -51,6 +52,9 @@ pub(crate) enum Post {
     Close,
 }
 
+/// How often channels are told the time.
+const CLOCK_US: u64 = 500_000;
+
 const CAPACITY: usize = 1024;
 const RESERVE: usize = 256;
 const BUDGET: usize = 64;
@@ -82,6 +86,8 @@ struct Open {
     closing: Cell<bool>,
     /// Futures that are not over.
     spawned: Cell<usize>,
+    /// Tells the channels the time.
+    clock: RefCell<Option<Poller>>,
     /// Holds this port, until it closes: a port outlives its users as long as it has something to send.
     poller: RefCell<Option<Poller>>,
     channels: RefCell<HashMap<ChannelId, Rc<ChannelCore>>>,
@@ -114,6 +120,7 @@ impl Unopened {
             unsent: Cell::new(false),
             closing: Cell::new(false),
             spawned: Cell::new(0),
+            clock: RefCell::default(),
             poller: RefCell::default(),
             channels: RefCell::default(),
             shards: Keeper::default(),
@@ -164,10 +171,25 @@ impl Port {
 
     pub fn add_channel(&self, id: ChannelId, channel: Rc<ChannelCore>) {
         self.0.channels.borrow_mut().insert(id, channel);
+        let mut clock = self.0.clock.borrow_mut();
+        if clock.is_none() {
+            let port = self.clone();
+            *clock = Some(Poller::register("basalt_channel_clock", CLOCK_US, move || port.tell_time()));
+        }
     }
 
     pub fn remove_channel(&self, id: ChannelId) {
         self.0.channels.borrow_mut().remove(&id);
+        if self.0.channels.borrow().is_empty() {
+            drop(self.0.clock.borrow_mut().take());
+        }
+    }
+
+    fn tell_time(&self) -> Busy {
+        let now_ms = now_ms();
+        let channels: Vec<Rc<ChannelCore>> = self.0.channels.borrow().values().cloned().collect();
+        channels.iter().for_each(|channel| channel.on_time(now_ms));
+        Busy::No
     }
 
     pub fn add_owner(&self, id: ArrayId, owner: Rc<Owner>) {

@@ -118,6 +118,7 @@ impl Keeper {
         let now_ms = now_ms();
         let is_due = |kept: &Kept| kept.machine.deadline_ms().is_some_and(|deadline| deadline <= now_ms);
         let all = self.kept.borrow();
+        all.iter().for_each(|(array, kept)| kept.report_overdue(port, *array));
         let due: Vec<ArrayId> = all.iter().filter(|(_, kept)| is_due(kept)).map(|(id, _)| *id).collect();
         drop(all);
         for array in &due {
@@ -140,6 +141,12 @@ impl Keeper {
 }
 
 impl Kept {
+    fn report_overdue(&self, port: &Port, array: ArrayId) {
+        for slot in self.members.overdue().iter() {
+            port.send(&self.shared.array, Post::Array(array, ToArray::TimedOut { slot }));
+        }
+    }
+
     fn carry_out(&self, port: &Port, array: ArrayId, message: FromShard) {
         match message {
             FromShard::Array(message) => {

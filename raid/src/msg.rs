@@ -144,6 +144,11 @@ pub enum ToArray {
         /// What came back.
         fault: Fault,
     },
+    /// A member has not answered for `member_timeout`.
+    TimedOut {
+        /// The member.
+        slot: Slot,
+    },
     /// A Shard has done what it was asked to do at the end.
     ShardFlushed(ShardId),
     /// A member failed an I/O.

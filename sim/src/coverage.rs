@@ -64,6 +64,7 @@ seen! {
     MsgReport: "message: Report",
     MsgUnrecorded: "message: Unrecorded",
     MsgShardFlushed: "message: ShardFlushed",
+    MsgTimedOut: "message: TimedOut",
     MsgGiveBackIfIdle: "message: GiveBackIfIdle",
     MsgRules: "message: Rules",
     MsgRule: "message: Rule",

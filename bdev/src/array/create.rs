@@ -116,7 +116,14 @@ impl Registry {
         let shards = self.shard_addresses().map_err(CreateError::Shards)?;
         let descriptors = drives.iter().map(|drive| drive.as_ref().map(|d| Arc::clone(d.descriptor())));
         let array = self.port.address();
-        let shared = Shared::new(id, Arc::clone(&geometry), array, shards.clone(), descriptors.collect());
+        let shared = Shared::new(
+            id,
+            Arc::clone(&geometry),
+            array,
+            shards.clone(),
+            params.member_timeout_ms(),
+            descriptors.collect(),
+        );
         let shared = Arc::new(shared);
         // Before the bdev: registering it lets other modules open channels at once.
         let mut logs = found.logs.map(Vec::into_iter);

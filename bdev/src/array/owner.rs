@@ -96,11 +96,14 @@ impl Owner {
     /// Begins to tell the machine the time, if it wants to know.
     pub fn start_clock(self: &Rc<Self>) {
         if self.machine.borrow().deadline_ms().is_none() {
-            return;
+            return; // it keeps nothing on its members
         }
         let owner = Rc::downgrade(self);
         let poller = Poller::register("basalt_array_clock", CLOCK_US, move || {
             let Some(owner) = owner.upgrade() else { return Busy::No };
+            for slot in owner.members.overdue().iter() {
+                owner.on_message(ToArray::TimedOut { slot });
+            }
             let deadline_ms = owner.machine.borrow().deadline_ms();
             if deadline_ms.is_none_or(|deadline_ms| now_ms() < deadline_ms) {
                 return Busy::No;
@@ -309,11 +312,28 @@ impl Owner {
                         owner.carry_out_orders();
                     });
                 }
+                FromArray::ResetMember(slot) => self.reset_member(slot),
                 FromArray::CloseMember(slot) => self.close_member(slot),
                 FromArray::Finished => self.finished(),
             }
         }
         self.tell_events();
+    }
+
+    /// What the member has not answered comes back as aborted.
+    fn reset_member(&self, slot: Slot) {
+        let Some(drive) = self.shared.drive(slot) else { return };
+        let name = self.name().to_owned();
+        self.port.spawn(async move {
+            let result = match drive.channel() {
+                Ok(channel) => channel.reset().await,
+                Err(errno) => Err(errno.into()),
+            };
+            match result {
+                Ok(()) => tracing::warn!(array = name, drive = drive.name(), "was reset: it did not answer"),
+                Err(error) => tracing::error!(array = name, drive = drive.name(), "can't be reset: {error}"),
+            }
+        });
     }
 
     fn close_member(&self, slot: Slot) {

@@ -106,6 +106,10 @@ impl CreateParams {
         }
     }
 
+    pub fn member_timeout_ms(&self) -> u64 {
+        self.member_timeout_ms.unwrap_or(MEMBER_TIMEOUT_MS)
+    }
+
     /// Whether regions are marked in a dirty log: `level` has copies that a crash could make differ.
     pub fn keeps_log(&self, level: Level) -> bool {
         let is_redundant = matches!(level, Level::Raid1 | Level::Raid10 { .. });
@@ -123,7 +127,7 @@ impl CreateParams {
             consistency: if self.keeps_log(level) { Consistency::Bitmap } else { Consistency::None },
             on_failed: self.on_failed(),
             limits: self.limits(),
-            member_timeout_ms: self.member_timeout_ms.unwrap_or(MEMBER_TIMEOUT_MS),
+            member_timeout_ms: self.member_timeout_ms(),
             start_degraded_after_ms: self.start_degraded_after_ms,
         }
     }

@@ -117,6 +117,7 @@ impl EventKind {
                     FailCause::Operator => (4, None),
                     FailCause::RecordError(fault) => (5, Some(fault)),
                     FailCause::Absent => (6, None),
+                    FailCause::TimedOut => (7, None),
                 };
                 let fault = fault.unwrap_or(Fault::of(FaultKind::Other));
                 detail[..4].copy_from_slice(&[cause, fault.kind as u8, fault.sct, fault.sc]);
@@ -153,6 +154,7 @@ impl EventKind {
                     4 => FailCause::Operator,
                     5 => FailCause::RecordError(fault()?),
                     6 => FailCause::Absent,
+                    7 => FailCause::TimedOut,
                     _ => return None,
                 };
                 EventKind::MemberFailed { slot, cause }

@@ -107,6 +107,8 @@ pub enum FailCause {
     RecordError(Fault),
     /// The array was started without it.
     Absent,
+    /// It did not answer for `member_timeout`.
+    TimedOut,
 }
 
 impl fmt::Display for FailCause {
@@ -118,6 +120,7 @@ impl fmt::Display for FailCause {
             FailCause::ReadErrors => f.write_str("too many read errors"),
             FailCause::Operator => f.write_str("failed by command"),
             FailCause::RecordError(fault) => write!(f, "metadata could not be written to it: {fault}"),
+            FailCause::TimedOut => f.write_str("it did not answer for member_timeout"),
             FailCause::Absent => f.write_str("the array was started without it"),
         }
     }

@@ -54,6 +54,9 @@ pub enum FromArray {
     Shard(ShardId, ToShard),
     /// Metadata I/O; its answer goes to [`Array::io_done`].
     Io(MetaIo),
+    /// The member does not answer: reset it, so that what it has not answered comes back. Host buffers are lent to
+    /// it until then.
+    ResetMember(Slot),
     /// No I/O to this member is planned or in flight any more: close its drive.
     CloseMember(Slot),
     /// What [`Array::finish`] began is done: the drives may be closed.
@@ -334,6 +337,7 @@ impl Array {
                 self.judge(channel, report, slot, class, fault, now_ms);
             }
             ToArray::Unrecorded { slot, fault } => self.unrecorded(slot, fault, now_ms),
+            ToArray::TimedOut { slot } => self.timed_out(slot, now_ms),
             ToArray::ShardFlushed(shard) => self.shard_flushed(shard),
         }
         self.raise_levels(now_ms);
@@ -449,7 +453,7 @@ impl Array {
         }
         let tolerated = self.tolerates_losing(slot);
         match (class, fault.kind) {
-            (_, FaultKind::Gone) if !tolerated => self.lose(slot, now_ms),
+            (_, FaultKind::Gone) if !tolerated => self.lose(slot, FailCause::Gone, now_ms),
             (_, FaultKind::Gone) => self.fail(slot, FailCause::Gone, now_ms),
             (FaultClass::Read, _) if too_many && tolerated => self.fail(slot, FailCause::ReadErrors, now_ms),
             (FaultClass::Read, _) => {}
@@ -472,10 +476,22 @@ impl Array {
         self.note_errors(slot);
         match (fault.kind, self.tolerates_losing(slot)) {
             (FaultKind::Gone, true) => self.fail(slot, FailCause::Gone, now_ms),
-            (FaultKind::Gone, false) => self.lose(slot, now_ms),
+            (FaultKind::Gone, false) => self.lose(slot, FailCause::Gone, now_ms),
             (_, true) => self.fail(slot, FailCause::RecordError(fault), now_ms),
             (_, false) => self.freeze_without_record(slot, now_ms),
         }
+    }
+
+    /// A member does not answer: to the array it is as good as gone.
+    fn timed_out(&mut self, slot: Slot, now_ms: u64) {
+        if !self.view.usable().contains(slot) {
+            return; // decided already
+        }
+        match self.tolerates_losing(slot) {
+            true => self.fail(slot, FailCause::TimedOut, now_ms),
+            false => self.lose(slot, FailCause::TimedOut, now_ms),
+        }
+        self.outbox.push_back(FromArray::ResetMember(slot));
     }
 
     /// `slot` can't be recorded on, and can't be done without. What was to be recorded without being durable
@@ -512,10 +528,10 @@ impl Array {
     }
 
     /// The membership stays as it is, without the member's answers.
-    fn lose(&mut self, slot: Slot, now_ms: u64) {
+    fn lose(&mut self, slot: Slot, cause: FailCause, now_ms: u64) {
         let mut view = View::clone(&self.view);
         view.reachable.remove(slot);
-        self.propose(view, Some(EventKind::MemberFailed { slot, cause: FailCause::Gone }), now_ms);
+        self.propose(view, Some(EventKind::MemberFailed { slot, cause }), now_ms);
     }
 
     fn propose(&mut self, view: View, event: Option<EventKind>, now_ms: u64) {

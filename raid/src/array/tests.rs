@@ -273,6 +273,19 @@ fn refusals_say_what_to_do_and_change_nothing() {
 }
 
 #[test]
+fn a_member_that_does_not_answer_is_failed_and_reset() {
+    let mut array = mirror();
+    array.on_message(ToArray::TimedOut { slot: Slot(1) }, 0);
+    assert_eq!(array.member_state(Slot(1)), MemberState::Faulty);
+    assert!(orders(&mut array).contains(&FromArray::ResetMember(Slot(1))));
+    array.on_message(ToArray::TimedOut { slot: Slot(1) }, 0);
+    assert_eq!(orders(&mut array), [], "decided already");
+    array.on_message(ToArray::TimedOut { slot: Slot(0) }, 0);
+    assert_eq!((array.state(), array.view().in_sync), (ArrayState::Failed, SlotSet::first(1)), "frozen");
+    assert!(orders(&mut array).contains(&FromArray::ResetMember(Slot(0))));
+}
+
+#[test]
 fn an_array_with_an_empty_slot_starts_degraded() {
     let array = started(Level::Raid1, &[Some("a"), None]);
     assert_eq!(told(&array, 0), [(1, EventKind::Started(ArrayState::Degraded))]);

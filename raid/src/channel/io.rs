@@ -202,6 +202,8 @@ pub(super) struct Children {
     attempts: [u8; CHILDREN_MAX],
     /// First block of the run, counted from the host I/O's first block.
     offset: [u32; CHILDREN_MAX],
+    /// When it was sent; see `Overdue`.
+    pub tick: [u8; CHILDREN_MAX],
     /// The read that is retried now, and the copies it has failed on.
     retrying: Option<u8>,
     tried: SlotSet,

@@ -16,6 +16,7 @@ mod balance;
 mod inflight;
 mod io;
 mod leases;
+mod overdue;
 mod plan;
 mod rules;
 
@@ -33,6 +34,7 @@ use balance::ReadBalance;
 use inflight::InFlight;
 use io::{Cut, Phase};
 use leases::{Entry, LeaseTable, Returned};
+use overdue::Overdue;
 use plan::Plan;
 use rules::Rules;
 
@@ -62,6 +64,7 @@ pub struct Channel {
     inflight: InFlight,
     leases: LeaseTable,
     reads: ReadBalance,
+    overdue: Overdue,
     reports: u64,
     /// Per slot: the last report about which the Array said that the member stays.
     kept: [u64; SLOTS_MAX],
@@ -92,6 +95,7 @@ impl Channel {
             inflight: InFlight::default(),
             leases: LeaseTable::new(regions),
             reads: ReadBalance::default(),
+            overdue: Overdue::new(MEMBER_TIMEOUT_MS),
             reports: 0,
             kept: [0; SLOTS_MAX],
             waiting_view: Vec::new(),
@@ -100,6 +104,25 @@ impl Channel {
             ready: VecDeque::new(),
             outbox,
         }
+    }
+
+    /// The same, for an array whose members may take this long to answer.
+    #[must_use]
+    pub fn with_member_timeout(mut self, timeout_ms: u64) -> Channel {
+        self.overdue = Overdue::new(timeout_ms);
+        self
+    }
+
+    /// Time has passed: members that do not answer are reported.
+    pub fn on_time(&mut self, now_ms: u64) {
+        for slot in self.overdue.on_time(now_ms).iter() {
+            self.tell_array(ToArray::TimedOut { slot });
+        }
+    }
+
+    /// When [`Channel::on_time`] is to be called at the latest.
+    pub fn deadline_ms(&self) -> u64 {
+        self.overdue.deadline_ms()
     }
 
     /// Who this is.
@@ -159,7 +182,10 @@ impl Channel {
                     return Move::Wait;
                 }
                 Phase::Sending => match self.plan(io, child) {
-                    Plan::Send => return Move::Submit,
+                    Plan::Send => {
+                        io.children.tick[usize::from(child.index)] = self.overdue.sent(child.slot);
+                        return Move::Submit;
+                    }
                     Plan::Zeros => return Move::Zeros,
                     Plan::Busy => return Move::Wait,
                     Plan::Unserved => {
@@ -193,6 +219,7 @@ impl Channel {
     #[inline(always)]
     pub fn child_done(&mut self, io: &mut HostIo, index: u8, result: Result<(), Fault>) {
         let slot = io.children.done(index);
+        self.overdue.back(slot, io.children.tick[usize::from(index)]);
         if io.op == Op::Read {
             self.reads.done(slot);
         }
@@ -466,6 +493,9 @@ impl Channel {
         self.outbox.push_back(FromChannel::Shard(shard, message));
     }
 }
+
+/// The default of YAML `member_timeout`.
+const MEMBER_TIMEOUT_MS: u64 = 10_000;
 
 /// A driver may ask about an I/O that waits already (a resource that it lacked is there again): it is named
 /// ready only once all the same.

@@ -158,7 +158,7 @@ impl World {
                     FailCause::WriteError(_) | FailCause::FlushError(_) => blame.write_errors > 0,
                     FailCause::ReadErrors => blame.read_errors >= self.profile.limits.read,
                     FailCause::Operator => blame.was_ordered,
-                    FailCause::RecordError(_) | FailCause::Absent => false,
+                    FailCause::RecordError(_) | FailCause::Absent | FailCause::TimedOut => false,
                 };
                 is_reason && !view.usable().contains(slot)
             }

@@ -66,7 +66,7 @@ impl World {
                 FromArray::Channel(id, message) => (Node::Channel(id), Message::Channel(message)),
                 FromArray::Shard(id, message) => (Node::Shard(id), Message::Shard(message)),
                 FromArray::Io(io) => unreachable!("{io:?} of an array that keeps nothing on its drives"),
-                FromArray::Finished => continue,
+                FromArray::Finished | FromArray::ResetMember(_) => continue,
                 FromArray::CloseMember(slot) => {
                     self.trace.note(self.step, &Happening::DriveClosed(slot));
                     self.check_close(slot)?;
@@ -248,6 +248,7 @@ fn seen_message(message: &Message) -> Seen {
         Message::Array(ToArray::Report { .. }) => Seen::MsgReport,
         Message::Array(ToArray::Unrecorded { .. }) => Seen::MsgUnrecorded,
         Message::Array(ToArray::ShardFlushed(_)) => Seen::MsgShardFlushed,
+        Message::Array(ToArray::TimedOut { .. }) => Seen::MsgTimedOut,
         Message::Channel(ToChannel::View(_)) => Seen::MsgView,
         Message::Channel(ToChannel::Settled(_)) => Seen::MsgSettled,
         Message::Channel(ToChannel::Kept { .. }) => Seen::MsgKept,

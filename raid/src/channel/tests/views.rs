@@ -94,6 +94,21 @@ fn an_io_is_named_ready_once_however_often_it_was_asked_about() {
 }
 
 #[test]
+fn a_member_that_does_not_answer_is_reported_and_its_io_goes_on_once_it_is_back() {
+    let mut rig = Rig::mirror();
+    let write = rig.start(Op::Write, 0, 8);
+    rig.back(write, 0, Ok(()));
+    (0..18).for_each(|second| rig.channel.on_time(1 + second * 1000));
+    assert_eq!(rig.sent(), [FromChannel::Array(ToArray::TimedOut { slot: Slot(1) })]);
+    rig.view(2, &[1]);
+    rig.settled(2);
+    assert_eq!(rig.done[write], None, "the host's buffer is still lent");
+    rig.back(write, 1, Err(ABORTED));
+    rig.all_back();
+    assert_eq!(rig.done[write], Some(Ok(())));
+}
+
+#[test]
 fn a_reset_reaches_every_attached_drive_that_answers_and_never_fails() {
     let mut rig = Rig::new(Level::Raid1, 3, OnFailed::Error);
     rig.view_of(2, slots(&[0, 2]), slots(&[0, 1]));
