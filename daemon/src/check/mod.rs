@@ -14,7 +14,6 @@ use basalt_config::{Colour, Config, Place};
 
 use crate::memory::backing::{self, Backing, NoMemory};
 use crate::memory::machine::Machine;
-use crate::plan;
 
 pub use command::command;
 pub use sums::Sums;
