@@ -53,3 +53,43 @@ fn pieces(list: &[IoVec], offset: usize, len: usize) -> impl Iterator<Item = (&I
         (part > 0).then_some((piece, start, part))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spdk_sys as sys;
+
+    /// Pieces of these lengths, of which piece n begins at address (n + 1) * 1000.
+    fn list(lengths: &[usize]) -> Vec<IoVec> {
+        let piece = |(n, &iov_len): (usize, &usize)| {
+            IoVec(sys::iovec { iov_base: std::ptr::without_provenance_mut((n + 1) * 1000), iov_len })
+        };
+        lengths.iter().enumerate().map(piece).collect()
+    }
+
+    fn addresses(list: &[IoVec], offset: usize, len: usize) -> Vec<usize> {
+        let parts = pieces(list, offset, len);
+        parts.flat_map(|(piece, start, len)| (start..start + len).map(|n| piece.base().addr() + n)).collect()
+    }
+
+    #[test]
+    fn any_part_is_the_same_bytes_as_of_the_flat_buffer() {
+        for lengths in [&[8][..], &[1, 1, 1, 5], &[3, 0, 5], &[0, 8], &[4, 4], &[7, 1, 0]] {
+            let list = list(lengths);
+            let flat = addresses(&list, 0, 8);
+            assert_eq!(flat.len(), 8);
+            for offset in 0..=8 {
+                for len in 0..=8 - offset {
+                    let found = addresses(&list, offset, len);
+                    assert_eq!(found, flat[offset..offset + len], "{lengths:?} {offset}+{len}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_beyond_the_end_is_short() {
+        assert_eq!(addresses(&list(&[4, 4]), 6, 4).len(), 2);
+        assert!(addresses(&list(&[4, 4]), 9, 1).is_empty());
+    }
+}
