@@ -320,3 +320,40 @@ fn a_cut_during_a_flush() {
         lab.close(channel);
     });
 }
+
+#[test]
+fn blocks_of_4096_are_never_torn() {
+    in_lab("cache::blocks_of_4096_are_never_torn", |lab| {
+        let params = json!({ "name": "m", "block_size": 4096, "num_blocks": 512 });
+        assert_eq!(lab.call("bdev_malloc_create", params), Ok(json!("m")));
+        over(lab, "f", "m", true);
+        for (keep, byte) in [("none", 2), ("torn", 3)] {
+            let channel = lab.open("f");
+            for (lba, fill) in [(0, 1), (8, byte)] {
+                let writing = lab.on(0, || channel.write(lba, filled(fill, 64)));
+                lab.block_on(0, writing).0.unwrap();
+                if fill == 1 {
+                    let flushing = lab.on(0, || channel.flush(0, 512));
+                    lab.block_on(0, flushing).unwrap();
+                }
+            }
+            lab.close(channel);
+            cut(lab, keep, 5);
+            let channel = lab.open("f");
+            let reading = lab.on(0, || channel.read(0, filled(0xee, 16 * 8)));
+            let (result, found) = lab.block_on(0, reading);
+            result.unwrap();
+            lab.close(channel);
+            let blocks: Vec<u8> = found
+                .chunks(4096)
+                .map(|block| {
+                    assert!(block.iter().all(|byte| *byte == block[0]));
+                    block[0]
+                })
+                .collect();
+            assert_eq!(blocks[..8], [1; 8]);
+            let written = blocks[8..].iter().filter(|found| **found == byte).count();
+            assert!(if keep == "none" { written == 0 } else { (1..8).contains(&written) }, "{blocks:?}");
+        }
+    });
+}
