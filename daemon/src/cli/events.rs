@@ -26,7 +26,8 @@ pub struct Page {
 /// One event. Its number has no gaps within its array.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Event {
-    pub seq: u64,
+    /// None for an event that no member could record.
+    pub seq: Option<u64>,
     pub time_ms: u64,
     #[serde(default)]
     pub array: String,
