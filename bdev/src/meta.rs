@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use raid::meta::{MetaIo, MetaWrite};
+use raid::shard::{CopyError, CopyIo};
 use raid::{Fault, Slot, SlotSet};
 use spdk_rs::Errno;
 use spdk_rs::bdev::{Channel, IoError, IoFuture, WithBuffer};
@@ -64,6 +65,26 @@ impl MetaChannels {
         }
     }
 
+    /// Begins to copy from one member to another, through a buffer of its own.
+    pub fn copy(&self, io: &CopyIo) -> impl Future<Output = Result<(), CopyError>> + use<> {
+        let opened = self.with(io.from, |from| Ok(Rc::clone(from)));
+        let opened = opened.and_then(|from| self.with(io.to, |to| Ok((from, Rc::clone(to)))));
+        let mut under_way = self.under_way.borrow_mut();
+        let numbers = [under_way.begin(io.from), under_way.begin(io.to)];
+        drop(under_way);
+        let (io, under_way) = (*io, Rc::clone(&self.under_way));
+        async move {
+            let result = match opened {
+                Ok((from, to)) => carry_over(&io, &from, &to).await,
+                Err(errno) => Err(CopyError::Write(fault_of_errno(errno))),
+            };
+            numbers.iter().for_each(|number| {
+                under_way.borrow_mut().since.remove(number);
+            });
+            result
+        }
+    }
+
     /// Members that have not answered for longer than they may take.
     pub fn overdue(&self) -> SlotSet {
         let timeout = Duration::from_millis(self.shared.member_timeout_ms);
@@ -92,6 +113,21 @@ impl MetaChannels {
         }
         run(member.as_ref().expect("opened above"))
     }
+}
+
+async fn carry_over(io: &CopyIo, from: &Channel, to: &Channel) -> Result<(), CopyError> {
+    let bytes = io.blocks as usize * from.descriptor().block_size() as usize;
+    let no_memory = |errno| CopyError::Read(fault_of_errno(errno));
+    let buffer = DmaBuf::new(bytes, ALIGN).map_err(no_memory)?;
+    let (read, buffer) = from.read(io.from_lba, buffer).await;
+    read.map_err(|error| CopyError::Read(fault_of(error)))?;
+    let written = to.write(io.to_lba, buffer).await.0;
+    written.map_err(|error| CopyError::Write(fault_of(error)))?;
+    if io.flush {
+        let flushed = to.flush(0, to.descriptor().num_blocks()).await;
+        flushed.map_err(|error| CopyError::Write(fault_of(error)))?;
+    }
+    Ok(())
 }
 
 impl UnderWay {

@@ -162,6 +162,14 @@ impl Kept {
                     port.send(address, Post::Channel(channel, message));
                 }
             }
+            FromShard::Copy(io) => {
+                let (outcome, ticket) = (self.members.copy(&io), io.ticket);
+                let back = port.clone();
+                port.spawn(async move {
+                    let result = outcome.await;
+                    back.shards().with(&back, array, |kept| kept.machine.copy_done(ticket, result, now_ms()));
+                });
+            }
             FromShard::Io(io) => {
                 let (outcome, ticket) = (self.members.begin(&io), io.ticket);
                 let back = port.clone();

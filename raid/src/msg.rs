@@ -102,6 +102,16 @@ pub enum ToShard {
         /// The grant.
         lease: LeaseGen,
     },
+    /// A member could not read blocks that another one could: they are to be written there again. They lie in
+    /// one region.
+    Repair {
+        /// The member.
+        slot: Slot,
+        /// First block of the array.
+        lba: u64,
+        /// Number of blocks.
+        blocks: u64,
+    },
     /// A Channel reads a region by a new rule.
     RuleSeen {
         /// Who.
@@ -141,6 +151,26 @@ pub enum ToArray {
     Unrecorded {
         /// The member.
         slot: Slot,
+        /// What came back.
+        fault: Fault,
+    },
+    /// Blocks that a member could not read were written there again, and flushed.
+    Repaired {
+        /// The member.
+        slot: Slot,
+        /// First block on the member.
+        lba: u64,
+        /// Number of blocks.
+        blocks: u64,
+    },
+    /// Blocks that a member could not read could not be written there either.
+    Unrepaired {
+        /// The member.
+        slot: Slot,
+        /// First block on the member.
+        lba: u64,
+        /// Number of blocks.
+        blocks: u64,
         /// What came back.
         fault: Fault,
     },

@@ -61,6 +61,10 @@ struct MemberStatus {
     state: &'static str,
     read_errors: u32,
     write_errors: u32,
+    /// Reads that failed and were repaired since the array was started.
+    repairs: u32,
+    /// Ranges that can't be read and could not be written again.
+    bad_blocks: usize,
     /// What its drive is, in words, as long as the array does not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<String>,
@@ -90,6 +94,8 @@ impl ArrayStatus {
             state: drive.as_deref().and_then(seen).map_or("missing", |found| found.verdict.state_name()),
             read_errors: 0,
             write_errors: 0,
+            repairs: 0,
+            bad_blocks: 0,
             verdict: drive.as_deref().and_then(seen).map(|found| found.verdict.to_string()),
         };
         ArrayStatus {
@@ -160,6 +166,10 @@ fn member(machine: &Array, slot: Slot, drive: &Option<Drive>) -> MemberStatus {
         state: machine.member_state(slot).name(),
         read_errors: member.read_errors(),
         write_errors: member.write_errors(),
+        repairs: member.repairs(),
+        bad_blocks: machine
+            .record()
+            .map_or(0, |record| record.bad_blocks.iter().filter(|bad| bad.slot == slot).count()),
         verdict: None,
     }
 }

@@ -10,6 +10,7 @@ pub struct Member {
     drive: Option<String>,
     read_errors: u32,
     write_errors: u32,
+    repairs: u32,
 }
 
 /// How many errors fail a member (YAML `max_errors`).
@@ -29,7 +30,7 @@ impl Default for ErrorLimits {
 
 impl Member {
     pub(super) fn new(drive: Option<String>, read_errors: u32, write_errors: u32) -> Member {
-        Member { drive, read_errors, write_errors }
+        Member { drive, read_errors, write_errors, repairs: 0 }
     }
 
     /// The drive's name; None when the slot is empty.
@@ -45,6 +46,15 @@ impl Member {
     /// Writes and flushes that it failed.
     pub fn write_errors(&self) -> u32 {
         self.write_errors
+    }
+
+    /// Reads that it failed and that were repaired since the array was started.
+    pub fn repairs(&self) -> u32 {
+        self.repairs
+    }
+
+    pub(super) fn count_repair(&mut self) {
+        self.repairs = self.repairs.saturating_add(1);
     }
 
     pub(super) fn count_read_error(&mut self) -> u32 {

@@ -36,7 +36,7 @@ pub use member::{ErrorLimits, FailCause, Member, MemberState};
 pub use record::RecordSpec;
 
 use crate::fault::{Fault, FaultKind};
-use crate::format::{RecordState, Superblock};
+use crate::format::{BadBlock, RecordState, Superblock};
 use crate::geometry::Geometry;
 use crate::ids::{ChannelId, Epoch, ShardId, Slot, SlotSet};
 use crate::meta::{MetaIo, Ticket};
@@ -338,6 +338,10 @@ impl Array {
             }
             ToArray::Unrecorded { slot, fault } => self.unrecorded(slot, fault, now_ms),
             ToArray::TimedOut { slot } => self.timed_out(slot, now_ms),
+            ToArray::Repaired { slot, lba, blocks } => self.repaired(slot, lba, blocks, now_ms),
+            ToArray::Unrepaired { slot, lba, blocks, fault } => {
+                self.unrepaired(BadBlock { slot, lba, blocks: blocks as u32 }, fault, now_ms);
+            }
             ToArray::ShardFlushed(shard) => self.shard_flushed(shard),
         }
         self.raise_levels(now_ms);
@@ -504,6 +508,33 @@ impl Array {
         view.in_sync = self.published.in_sync;
         view.reachable = view.reachable.minus(taken_back);
         self.propose(view, Some(EventKind::MemberUnrecordable { slot }), now_ms);
+    }
+
+    fn repaired(&mut self, slot: Slot, lba: u64, blocks: u64, now_ms: u64) {
+        self.members[slot.index()].count_repair();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.forget_bad_blocks(slot, lba..lba + blocks, now_ms);
+        }
+    }
+
+    /// Blocks of a member are lost: that is recorded, as long as there is room; a member with more goes.
+    fn unrepaired(&mut self, bad: BadBlock, fault: Fault, now_ms: u64) {
+        let slot = bad.slot;
+        if !self.view.usable().contains(slot) {
+            return;
+        }
+        self.members[slot.index()].count_write_error();
+        self.note_errors(slot);
+        if fault.kind == FaultKind::Gone {
+            return self.unrecorded(slot, fault, now_ms);
+        }
+        let has_room = match &mut self.recorder {
+            Some(recorder) => recorder.note_bad_block(bad, now_ms),
+            None => false,
+        };
+        if !has_room && self.tolerates_losing(slot) {
+            self.fail(slot, FailCause::WriteError(fault), now_ms);
+        }
     }
 
     fn note_errors(&mut self, slot: Slot) {

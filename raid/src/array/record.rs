@@ -1,8 +1,9 @@
 //! The Array's record on the members: what is in their superblocks, and how far it is durable.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::format::{self, EventRecord, Generation, RecordState, ShutDown, Superblock};
+use crate::format::{self, BadBlock, EventRecord, Generation, RecordState, ShutDown, Superblock};
 use crate::ids::{Slot, SlotSet};
 use crate::meta::{MetaIo, MetaWrite, Ticket, UnderWay};
 use crate::replica::Replica;
@@ -74,6 +75,7 @@ impl Recorder {
     /// The slot is empty from now on. Goes with the next change.
     pub fn forget_member(&mut self, slot: Slot) {
         self.record.members[slot.index()] = format::MemberRecord::missing();
+        self.record.bad_blocks.retain(|bad| bad.slot != slot);
     }
 
     /// Errors were counted; they are written when some time has passed, or with something else.
@@ -81,6 +83,35 @@ impl Recorder {
         let member = &mut self.record.members[slot.index()];
         (member.read_errors, member.write_errors) = (read, write);
         self.counted = true;
+    }
+
+    /// Records blocks that are lost on a member. False: there is no room for them.
+    pub fn note_bad_block(&mut self, bad: BadBlock, now_ms: u64) -> bool {
+        let covers = |known: &BadBlock| {
+            let end = |bad: &BadBlock| bad.lba + u64::from(bad.blocks);
+            known.slot == bad.slot && known.lba <= bad.lba && end(&bad) <= end(known)
+        };
+        if self.record.bad_blocks.iter().any(covers) {
+            return true;
+        }
+        if self.record.bad_blocks.len() == format::superblock::BAD_BLOCKS_MAX {
+            return false;
+        }
+        self.record.bad_blocks.push(bad);
+        self.change(now_ms);
+        true
+    }
+
+    /// These blocks of a member can be read again.
+    pub fn forget_bad_blocks(&mut self, slot: Slot, blocks: Range<u64>, now_ms: u64) {
+        let before = self.record.bad_blocks.len();
+        self.record.bad_blocks.retain(|bad| {
+            let end = bad.lba + u64::from(bad.blocks);
+            bad.slot != slot || bad.lba < blocks.start || blocks.end < end
+        });
+        if self.record.bad_blocks.len() < before {
+            self.change(now_ms);
+        }
     }
 
     pub fn set_shut_down(&mut self, shut_down: ShutDown, now_ms: u64) -> u64 {

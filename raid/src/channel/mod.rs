@@ -461,6 +461,9 @@ impl Channel {
         let report = ToArray::Report { channel: self.id, report: self.reports, slot, class, fault };
         self.tell_array(report);
         if class == FaultClass::Read {
+            if fault.kind == FaultKind::Media && self.geometry.is_redundant() {
+                self.ask_for_repair(io, index, slot);
+            }
             io.children.failed(index, fault);
         } else if fault.kind == FaultKind::Gone {
             // Without redundancy too: whether the I/O fails or waits is decided under the View that says so.
@@ -470,6 +473,17 @@ impl Channel {
             io.missed.insert(slot);
         } else {
             io.doomed = true;
+        }
+    }
+
+    /// What the member could not read is to be written there again, region by region.
+    fn ask_for_repair(&mut self, io: &HostIo, index: u8, slot: Slot) {
+        let mut lba = io.lba + u64::from(io.children.offset(index));
+        let end = io.segment_end.min(lba + self.geometry.run_blocks(lba));
+        while lba < end {
+            let blocks = end.min(self.geometry.region_end(lba)) - lba;
+            self.tell_shard(self.geometry.region_of(lba), ToShard::Repair { slot, lba, blocks });
+            lba += blocks;
         }
     }
 

@@ -37,6 +37,8 @@ enum Phase {
     #[default]
     Leased,
     Revoking,
+    /// The Shard has it for itself: who asks waits.
+    Taken,
 }
 
 impl Shard {
@@ -119,10 +121,45 @@ impl Shard {
         }
     }
 
+    /// Makes `region` the Shard's own. True once no Channel can write there any more, and its mark is durable.
+    pub(super) fn take(&mut self, region: RegionId) -> bool {
+        match self.regions.get(&region).map(|leases| &leases.phase) {
+            Some(Phase::Taken) => return true,
+            Some(Phase::Leased) => self.revoke(region),
+            Some(_) => {}
+            None => {
+                self.cleaner.is_used(region);
+                let phase = self.first_phase(region);
+                let phase = if phase == Phase::Leased { Phase::Taken } else { phase };
+                let is_taken = phase == Phase::Taken;
+                let (holders, waiting) = (BTreeMap::new(), BTreeSet::new());
+                self.regions.insert(region, Leases { holders, waiting, phase });
+                if !is_taken {
+                    self.pending.insert(region);
+                }
+                return is_taken;
+            }
+        }
+        false
+    }
+
+    /// The Shard needs `region` no longer.
+    pub(super) fn end_taking(&mut self, region: RegionId) {
+        if self.regions.get(&region).is_some_and(|leases| leases.phase == Phase::Taken) {
+            self.free(region);
+        }
+    }
+
     /// The last lease of `region` came back.
     fn free(&mut self, region: RegionId) {
         let leases = self.regions.remove(&region).expect("it was leased");
         self.pending.remove(&region);
+        if self.wants_repairs(region) {
+            self.take(region);
+            let taken = self.regions.get_mut(&region).expect("just taken");
+            taken.waiting.extend(leases.waiting);
+            return;
+        }
         if self.log.as_ref().is_some_and(|log| log.state(region) == RegionState::Dirty) {
             self.cleaner.is_free(region);
         }
@@ -204,13 +241,20 @@ impl Shard {
                 if !log.is_durable(region, *generation, targets) {
                     return false;
                 }
-                if *was_unwritten { self.announce(region) } else { Phase::Leased }
+                match *was_unwritten {
+                    true => self.announce(region),
+                    false if self.wants_repairs(region) && leases.waiting.is_empty() => Phase::Taken,
+                    false => Phase::Leased,
+                }
             }
             Phase::Announcing { unseen, .. } if !unseen.is_empty() => return false,
             Phase::Announcing { .. } => Phase::Leased,
-            Phase::Leased | Phase::Revoking => return false,
+            Phase::Leased | Phase::Revoking | Phase::Taken => return false,
         };
         let is_leased = next == Phase::Leased;
+        if next == Phase::Taken {
+            self.pending.remove(&region);
+        }
         let leases = self.regions.get_mut(&region).expect("looked at above");
         leases.phase = next;
         if is_leased {

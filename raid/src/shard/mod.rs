@@ -6,7 +6,7 @@
 //!                    mark is durable
 //!     none ---Acquire---> Leased{holders} ---revoke---> Revoking{holders, waiting} ---last Release---> none
 //!       |                   ^       |                                                     (or Leased again)
-//!       | Acquire           |       +--- last Release ---> none
+//!       | Acquire           |       +--- last Release ---> none (or Taken, for repairs alone)
 //!       v                   |
 //!     Zeroing ---zeros are on every member, flushed---> Marking ---durable---> Announcing ---acked---+
 //!     (Unwritten only)                    (no mark yet) ^                     (was Unwritten)        |
@@ -27,11 +27,13 @@ mod clean;
 mod lease;
 mod log;
 pub mod region;
+mod repair;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub use log::LogSpec;
+pub use repair::{CopyError, CopyIo};
 
 use crate::fault::Fault;
 use crate::format::RegionState;
@@ -43,6 +45,7 @@ use crate::view::View;
 use clean::Cleaner;
 use lease::Leases;
 use log::Log;
+use repair::Repairs;
 
 /// A message or order that a Shard wants carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +56,8 @@ pub enum FromShard {
     Array(ToArray),
     /// Metadata I/O; its answer goes to [`Shard::io_done`].
     Io(MetaIo),
+    /// A copy between members; its answer goes to [`Shard::copy_done`].
+    Copy(CopyIo),
 }
 
 /// What a Shard is made with.
@@ -90,6 +95,9 @@ pub struct Shard {
     last_change: u64,
     cleaner: Cleaner,
     under_way: UnderWay<Errand>,
+    /// What is to be written again on members that could not read it.
+    repairs: BTreeMap<RegionId, Repairs>,
+    copies: UnderWay<RegionId>,
     /// The newest View before which nothing is in flight, as it was told to the Array.
     drained: Epoch,
     outbox: VecDeque<FromShard>,
@@ -131,6 +139,8 @@ impl Shard {
             last_lease: LeaseGen(0),
             last_change: 0,
             under_way: UnderWay::default(),
+            repairs: BTreeMap::new(),
+            copies: UnderWay::default(),
             drained: Epoch(0),
             outbox: VecDeque::new(),
         }
@@ -177,6 +187,9 @@ impl Shard {
             ToShard::Acquire { channel, region } => self.acquire(channel, region),
             ToShard::Release { channel, region, lease } => self.release(channel, region, Some(lease)),
             ToShard::RuleSeen { channel, region, change } => self.rule_seen(channel, region, change),
+            ToShard::Repair { slot, lba, blocks } => {
+                self.want_repair(self.geometry.region_of(lba), slot, lba, blocks);
+            }
             ToShard::ChannelClosed(channel) => self.close(channel),
             ToShard::Quit => self.cleaner.quit(),
         }
@@ -239,6 +252,7 @@ impl Shard {
         }
         self.clean(now_ms);
         self.advance_regions();
+        self.advance_repairs();
         self.write_pages();
         self.open();
         self.tell_drained();
@@ -269,7 +283,8 @@ impl Shard {
 
     fn tell_drained(&mut self) {
         let epoch = self.epoch();
-        if self.drained < epoch && self.under_way.oldest().is_none_or(|oldest| oldest >= epoch) {
+        let oldest = self.under_way.oldest().into_iter().chain(self.copies.oldest()).min();
+        if self.drained < epoch && oldest.is_none_or(|oldest| oldest >= epoch) {
             self.drained = epoch;
             let planner = Planner::Shard(self.id);
             self.outbox.push_back(FromShard::Array(ToArray::Drained(planner, epoch)));

@@ -2,6 +2,7 @@
 
 mod cleaning;
 mod marks;
+mod repairs;
 mod unwritten;
 
 use super::*;

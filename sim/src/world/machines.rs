@@ -90,6 +90,12 @@ impl World {
                     (Node::Channel(channel), Message::Channel(message))
                 }
                 FromShard::Array(message) => (Node::Array, Message::Array(message)),
+                FromShard::Copy(io) => {
+                    let nobody = Err(raid::shard::CopyError::Read(raid::Fault::of(raid::FaultKind::Media)));
+                    let now_ms = self.now_ms();
+                    self.shards[usize::from(id.0)].copy_done(io.ticket, nobody, now_ms);
+                    continue;
+                }
                 FromShard::Io(io) => unreachable!("{io:?} of an array that keeps nothing on its drives"),
             };
             self.links.send(Sent { from: Node::Shard(id), to, message });
@@ -144,7 +150,7 @@ impl World {
         let mut asked = None;
         match &message {
             ToShard::View(view) => self.shard_views[at] = Some(view.clone()),
-            ToShard::ChannelOpened(_) | ToShard::RuleSeen { .. } | ToShard::Quit => {}
+            ToShard::ChannelOpened(_) | ToShard::RuleSeen { .. } | ToShard::Repair { .. } | ToShard::Quit => {}
             ToShard::Acquire { channel, region } => asked = Some((*channel, *region)),
             ToShard::Release { channel, region, lease } => self.leases.released(*channel, *region, *lease),
             ToShard::ChannelClosed(channel) => {
@@ -249,6 +255,8 @@ fn seen_message(message: &Message) -> Seen {
         Message::Array(ToArray::Unrecorded { .. }) => Seen::MsgUnrecorded,
         Message::Array(ToArray::ShardFlushed(_)) => Seen::MsgShardFlushed,
         Message::Array(ToArray::TimedOut { .. }) => Seen::MsgTimedOut,
+        Message::Array(ToArray::Repaired { .. }) => Seen::MsgRepaired,
+        Message::Array(ToArray::Unrepaired { .. }) => Seen::MsgUnrepaired,
         Message::Channel(ToChannel::View(_)) => Seen::MsgView,
         Message::Channel(ToChannel::Settled(_)) => Seen::MsgSettled,
         Message::Channel(ToChannel::Kept { .. }) => Seen::MsgKept,
@@ -264,6 +272,7 @@ fn seen_message(message: &Message) -> Seen {
         Message::Shard(ToShard::ChannelOpened(_)) => Seen::MsgShardOpened,
         Message::Shard(ToShard::RuleSeen { .. }) => Seen::MsgRuleSeen,
         Message::Shard(ToShard::Quit) => Seen::MsgQuit,
+        Message::Shard(ToShard::Repair { .. }) => Seen::MsgRepair,
         Message::Shard(ToShard::ChannelClosed(_)) => Seen::MsgShardClosed,
     }
 }

@@ -1,12 +1,24 @@
 use super::*;
 
 #[test]
+fn what_could_not_be_read_is_to_be_repaired_region_by_region() {
+    let mut rig = Rig::mirror();
+    let read = rig.start(Op::Read, REGION - 2, 4);
+    let first = rig.out_to(read)[0];
+    rig.back(read, first, Err(MEDIA));
+    let repair = |lba| FromChannel::Shard(ShardId(0), ToShard::Repair { slot: Slot(first), lba, blocks: 2 });
+    assert_eq!(rig.sent()[1..], [repair(REGION - 2), repair(REGION)]);
+}
+
+#[test]
 fn a_read_that_fails_is_answered_by_another_copy_and_reported() {
     let mut rig = Rig::new(Level::Raid1, 3, OnFailed::Error);
     let read = rig.start(Op::Read, 5, 8);
     let first = rig.out_to(read)[0];
     rig.back(read, first, Err(MEDIA));
-    assert_eq!(rig.sent(), [report(1, first, FaultClass::Read, MEDIA)]);
+    let repair = ToShard::Repair { slot: Slot(first), lba: 5, blocks: 8 };
+    let sent = [report(1, first, FaultClass::Read, MEDIA), FromChannel::Shard(ShardId(0), repair)];
+    assert_eq!(rig.sent(), sent);
     let second = rig.out_to(read)[0];
     assert_ne!(first, second);
     rig.back(read, second, Ok(()));
