@@ -19,7 +19,8 @@ use crate::translate::{fault_of, fault_of_errno};
 /// Alignment that any drive takes.
 const ALIGN: usize = 4096;
 
-/// The member channels of one machine. They are opened when they are first used.
+/// The member channels of one machine. They are opened with it: on a thread that has bdev_ios of its own, so that
+/// metadata never waits for those that hosts hold.
 pub(crate) struct MetaChannels {
     shared: Arc<Shared>,
     members: RefCell<Vec<Option<Rc<Channel>>>>,
@@ -35,7 +36,14 @@ struct UnderWay {
 
 impl MetaChannels {
     pub fn new(shared: Arc<Shared>) -> MetaChannels {
-        let members = RefCell::new((0..shared.geometry.members()).map(|_| None).collect());
+        let open = |slot| match shared.drive(slot)?.channel() {
+            Ok(channel) => Some(Rc::new(channel)),
+            Err(errno) => {
+                tracing::warn!(slot = slot.0, %errno, "no channel for metadata to a member yet");
+                None
+            }
+        };
+        let members = RefCell::new(shared.geometry.slots().iter().map(open).collect());
         MetaChannels { shared, members, under_way: Rc::default() }
     }
 

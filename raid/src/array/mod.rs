@@ -157,6 +157,8 @@ pub struct Array {
     drained: Epoch,
     /// Drives to close once this epoch has drained everywhere.
     closing: BTreeMap<Slot, Epoch>,
+    /// Members to reset once this epoch has settled: before, what comes back would be sent there again.
+    resetting: BTreeMap<Slot, Epoch>,
     events: EventLog,
     ending: Ending,
     quiesces: u64,
@@ -193,6 +195,7 @@ impl Array {
             settled: Epoch(0),
             drained: Epoch(0),
             closing: BTreeMap::new(),
+            resetting: BTreeMap::new(),
             events,
             ending: Ending::default(),
             quiesces: 0,
@@ -495,7 +498,7 @@ impl Array {
             true => self.fail(slot, FailCause::TimedOut, now_ms),
             false => self.lose(slot, FailCause::TimedOut, now_ms),
         }
-        self.outbox.push_back(FromArray::ResetMember(slot));
+        self.resetting.insert(slot, self.view.epoch);
     }
 
     /// `slot` can't be recorded on, and can't be done without. What was to be recorded without being durable
@@ -610,6 +613,9 @@ impl Array {
             self.settled = swapped;
             self.announce_settled();
         }
+        let settled = self.settled;
+        let due = self.resetting.extract_if(.., |_, epoch| *epoch <= settled);
+        self.outbox.extend(due.map(|(slot, _)| FromArray::ResetMember(slot)));
         let drained = self.planners.values().map(|acks| acks.drained).min().unwrap_or(published);
         if drained > self.drained {
             self.drained = drained;

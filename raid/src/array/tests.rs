@@ -277,11 +277,16 @@ fn a_member_that_does_not_answer_is_failed_and_reset() {
     let mut array = mirror();
     array.on_message(ToArray::TimedOut { slot: Slot(1) }, 0);
     assert_eq!(array.member_state(Slot(1)), MemberState::Faulty);
+    shard_acks(&mut array, 2);
+    assert!(!orders(&mut array).contains(&FromArray::ResetMember(Slot(1))), "it would be sent to again");
+    channel_acks(&mut array, 2);
     assert!(orders(&mut array).contains(&FromArray::ResetMember(Slot(1))));
     array.on_message(ToArray::TimedOut { slot: Slot(1) }, 0);
     assert_eq!(orders(&mut array), [], "decided already");
     array.on_message(ToArray::TimedOut { slot: Slot(0) }, 0);
     assert_eq!((array.state(), array.view().in_sync), (ArrayState::Failed, SlotSet::first(1)), "frozen");
+    shard_acks(&mut array, 3);
+    channel_acks(&mut array, 3);
     assert!(orders(&mut array).contains(&FromArray::ResetMember(Slot(0))));
 }
 
