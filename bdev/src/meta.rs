@@ -10,10 +10,11 @@ use raid::meta::{MetaIo, MetaWrite};
 use raid::shard::{CopyError, CopyIo};
 use raid::{Fault, Slot, SlotSet};
 use spdk_rs::Errno;
-use spdk_rs::bdev::{Channel, IoError, IoFuture, WithBuffer};
+use spdk_rs::bdev::{Channel, IoError, IoFuture, Reserve};
 use spdk_rs::dma::DmaBuf;
 
 use crate::device::Shared;
+use crate::task::next_poll;
 use crate::translate::{fault_of, fault_of_errno};
 
 /// Alignment that any drive takes.
@@ -24,6 +25,8 @@ const ALIGN: usize = 4096;
 pub(crate) struct MetaChannels {
     shared: Arc<Shared>,
     members: RefCell<Vec<Option<Rc<Channel>>>>,
+    /// A bdev_io for when hosts hold them all: metadata must never wait for hosts, who wait for it.
+    reserve: Rc<Reserve>,
     under_way: Rc<RefCell<UnderWay>>,
 }
 
@@ -44,52 +47,60 @@ impl MetaChannels {
             }
         };
         let members = RefCell::new(shared.geometry.slots().iter().map(open).collect());
-        MetaChannels { shared, members, under_way: Rc::default() }
+        let reserve = Rc::new(Reserve::new());
+        let channels = MetaChannels { shared, members, reserve, under_way: Rc::default() };
+        channels.house_reserve();
+        channels
     }
 
-    /// Begins `io` at once. The future ends when it is over; it holds nothing of this.
+    /// Carries out `io`. The future holds nothing of this but the members that it needs.
     pub fn begin(&self, io: &MetaIo) -> impl Future<Output = Result<(), Fault>> + use<> {
-        let begun = self.with(io.slot, |member| {
-            let write = io.write.as_ref().map(|write| begin_write(member, write)).transpose()?;
-            Ok((Rc::clone(member), write))
-        });
-        let flush = io.flush;
-        let number = self.under_way.borrow_mut().begin(io.slot);
+        let member = self.member(io.slot);
+        let io = io.clone();
+        self.watched([io.slot], async move {
+            let member = member.map_err(fault_of_errno)?;
+            match &io.write {
+                Some(MetaWrite::Zeroes { lba, blocks }) => member.write_zeroes(*lba, *blocks).await?,
+                Some(MetaWrite::Bytes { offset, bytes }) => {
+                    let mut buffer = DmaBuf::new(bytes.len(), ALIGN).map_err(fault_of_errno)?;
+                    buffer.as_mut_slice().copy_from_slice(bytes);
+                    member.write(offset / member.block_size(), buffer).await?;
+                }
+                None => {}
+            }
+            if io.flush { member.flush().await } else { Ok(()) }
+        })
+    }
+
+    /// Copies from one member to another, through a buffer of its own.
+    pub fn copy(&self, io: &CopyIo) -> impl Future<Output = Result<(), CopyError>> + use<> {
+        let (from, to) = (self.member(io.from), self.member(io.to));
+        let io = *io;
+        self.watched([io.from, io.to], async move {
+            let from = from.map_err(|errno| CopyError::Read(fault_of_errno(errno)))?;
+            let to = to.map_err(|errno| CopyError::Write(fault_of_errno(errno)))?;
+            let bytes = io.blocks as usize * from.block_size() as usize;
+            let buffer = DmaBuf::new(bytes, ALIGN).map_err(|errno| CopyError::Read(fault_of_errno(errno)))?;
+            let buffer = from.read(io.from_lba, buffer).await.map_err(CopyError::Read)?;
+            to.write(io.to_lba, buffer).await.map_err(CopyError::Write)?;
+            if io.flush { to.flush().await.map_err(CopyError::Write) } else { Ok(()) }
+        })
+    }
+
+    /// Notes that `slots` are asked for something until `outcome` is there.
+    fn watched<F: Future, const N: usize>(
+        &self,
+        slots: [Slot; N],
+        outcome: F,
+    ) -> impl Future<Output = F::Output> + use<F, N> {
+        let numbers = slots.map(|slot| self.under_way.borrow_mut().begin(slot));
         let under_way = Rc::clone(&self.under_way);
-        let outcome = async move {
-            let (member, write) = begun.map_err(fault_of_errno)?;
-            if let Some(write) = write {
-                write.await.map_err(fault_of)?;
-            }
-            if flush {
-                member.flush(0, member.descriptor().num_blocks()).await.map_err(fault_of)?;
-            }
-            Ok(())
-        };
         async move {
             let outcome = outcome.await;
-            under_way.borrow_mut().since.remove(&number);
-            outcome
-        }
-    }
-
-    /// Begins to copy from one member to another, through a buffer of its own.
-    pub fn copy(&self, io: &CopyIo) -> impl Future<Output = Result<(), CopyError>> + use<> {
-        let opened = self.with(io.from, |from| Ok(Rc::clone(from)));
-        let opened = opened.and_then(|from| self.with(io.to, |to| Ok((from, Rc::clone(to)))));
-        let mut under_way = self.under_way.borrow_mut();
-        let numbers = [under_way.begin(io.from), under_way.begin(io.to)];
-        drop(under_way);
-        let (io, under_way) = (*io, Rc::clone(&self.under_way));
-        async move {
-            let result = match opened {
-                Ok((from, to)) => carry_over(&io, &from, &to).await,
-                Err(errno) => Err(CopyError::Write(fault_of_errno(errno))),
-            };
             numbers.iter().for_each(|number| {
                 under_way.borrow_mut().since.remove(number);
             });
-            result
+            outcome
         }
     }
 
@@ -106,36 +117,102 @@ impl MetaChannels {
         for slot in self.shared.geometry.slots().minus(attached).iter() {
             self.members.borrow_mut()[slot.index()] = None;
         }
+        self.house_reserve();
     }
 
     /// Lets go of one member.
     pub fn forget(&self, slot: Slot) {
         self.members.borrow_mut()[slot.index()] = None;
+        self.house_reserve();
     }
 
-    fn with<R>(&self, slot: Slot, run: impl FnOnce(&Rc<Channel>) -> Result<R, Errno>) -> Result<R, Errno> {
+    /// Sees to it that the reserve is kept on a member that is open.
+    fn house_reserve(&self) {
+        let members = self.members.borrow();
+        let mut open = members.iter().flatten();
+        if !open.clone().any(|member| self.reserve.is_on(member)) {
+            self.reserve.keep_on(open.next().map(|member| &**member));
+        }
+    }
+
+    fn member(&self, slot: Slot) -> Result<Member, Errno> {
         let mut members = self.members.borrow_mut();
         let member = &mut members[slot.index()];
         if member.is_none() {
             *member = Some(Rc::new(self.shared.drive(slot).ok_or(Errno::ENODEV)?.channel()?));
         }
-        run(member.as_ref().expect("opened above"))
+        let channel = Rc::clone(member.as_ref().expect("opened above"));
+        if !members.iter().flatten().any(|open| self.reserve.is_on(open)) {
+            self.reserve.keep_on(Some(&channel));
+        }
+        Ok(Member { channel, reserve: Rc::clone(&self.reserve) })
     }
 }
 
-async fn carry_over(io: &CopyIo, from: &Channel, to: &Channel) -> Result<(), CopyError> {
-    let bytes = io.blocks as usize * from.descriptor().block_size() as usize;
-    let no_memory = |errno| CopyError::Read(fault_of_errno(errno));
-    let buffer = DmaBuf::new(bytes, ALIGN).map_err(no_memory)?;
-    let (read, buffer) = from.read(io.from_lba, buffer).await;
-    read.map_err(|error| CopyError::Read(fault_of(error)))?;
-    let written = to.write(io.to_lba, buffer).await.0;
-    written.map_err(|error| CopyError::Write(fault_of(error)))?;
-    if io.flush {
-        let flushed = to.flush(0, to.descriptor().num_blocks()).await;
-        flushed.map_err(|error| CopyError::Write(fault_of(error)))?;
+impl Drop for MetaChannels {
+    fn drop(&mut self) {
+        self.reserve.keep_on(None);
     }
-    Ok(())
+}
+
+/// A member, for one errand: what SPDK has no bdev_io for is sent with the one in reserve, or asked for again at
+/// every poll until there is one.
+struct Member {
+    channel: Rc<Channel>,
+    reserve: Rc<Reserve>,
+}
+
+impl Member {
+    fn block_size(&self) -> u64 {
+        u64::from(self.channel.descriptor().block_size())
+    }
+
+    async fn read(&self, lba: u64, mut buffer: DmaBuf) -> Result<DmaBuf, Fault> {
+        loop {
+            match self.channel.read_now(lba, buffer, &self.reserve) {
+                Ok(io) => {
+                    let (result, buffer) = io.await;
+                    return result.map(|()| buffer).map_err(fault_of);
+                }
+                Err((Errno::ENOMEM, back)) => buffer = back,
+                Err((errno, _)) => return Err(fault_of_errno(errno)),
+            }
+            next_poll().await;
+        }
+    }
+
+    async fn write(&self, lba: u64, mut buffer: DmaBuf) -> Result<(), Fault> {
+        loop {
+            match self.channel.write_now(lba, buffer, &self.reserve) {
+                Ok(io) => return io.await.0.map_err(fault_of),
+                Err((Errno::ENOMEM, back)) => buffer = back,
+                Err((errno, _)) => return Err(fault_of_errno(errno)),
+            }
+            next_poll().await;
+        }
+    }
+
+    async fn write_zeroes(&self, lba: u64, blocks: u64) -> Result<(), Fault> {
+        self.without_buffer(|channel, reserve| channel.write_zeroes_now(lba, blocks, reserve)).await
+    }
+
+    async fn flush(&self) -> Result<(), Fault> {
+        let blocks = self.channel.descriptor().num_blocks();
+        self.without_buffer(|channel, reserve| channel.flush_now(0, blocks, reserve)).await
+    }
+
+    async fn without_buffer(
+        &self,
+        send: impl Fn(&Channel, &Rc<Reserve>) -> Result<IoFuture<Result<(), IoError>>, Errno>,
+    ) -> Result<(), Fault> {
+        loop {
+            match send(&self.channel, &self.reserve) {
+                Ok(io) => return io.await.map_err(fault_of),
+                Err(Errno::ENOMEM) => next_poll().await,
+                Err(errno) => return Err(fault_of_errno(errno)),
+            }
+        }
+    }
 }
 
 impl UnderWay {
@@ -144,30 +221,4 @@ impl UnderWay {
         self.since.insert(self.last, (slot, Instant::now()));
         self.last
     }
-}
-
-fn begin_write(
-    member: &Channel,
-    write: &MetaWrite,
-) -> Result<impl Future<Output = Result<(), IoError>> + use<>, Errno> {
-    let write = match write {
-        MetaWrite::Zeroes { lba, blocks } => Write::Zeroes(member.write_zeroes(*lba, *blocks)),
-        MetaWrite::Bytes { offset, bytes } => {
-            let mut buffer = DmaBuf::new(bytes.len(), ALIGN)?;
-            buffer.as_mut_slice().copy_from_slice(bytes);
-            let lba = offset / u64::from(member.descriptor().block_size());
-            Write::Bytes(member.write(lba, buffer))
-        }
-    };
-    Ok(async move {
-        match write {
-            Write::Zeroes(io) => io.await,
-            Write::Bytes(io) => io.await.0,
-        }
-    })
-}
-
-enum Write {
-    Zeroes(IoFuture<Result<(), IoError>>),
-    Bytes(IoFuture<WithBuffer>),
 }

@@ -1,8 +1,10 @@
 //! Futures on an SPDK thread, in any application: for what is rare and has several steps (metadata I/O, making
 //! and assembling arrays). The thread's port runs them.
 
-use std::future::Future;
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 
 use async_task::Runnable;
 use crossbeam_queue::SegQueue;
@@ -27,4 +29,17 @@ impl Tasks {
         let count = self.ready.len();
         (0..count).filter_map(|_| self.ready.pop()).map(Runnable::run).count()
     }
+}
+
+/// Ends at the next poll of this thread's port.
+pub(crate) async fn next_poll() {
+    let is_next = Cell::new(false);
+    poll_fn(|cx| {
+        if is_next.replace(true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

@@ -150,7 +150,8 @@ impl World {
         let mut asked = None;
         match &message {
             ToShard::View(view) => self.shard_views[at] = Some(view.clone()),
-            ToShard::ChannelOpened(_) | ToShard::RuleSeen { .. } | ToShard::Repair { .. } | ToShard::Quit => {}
+            ToShard::ChannelOpened(_) | ToShard::RuleSeen { .. } | ToShard::Repair { .. } | ToShard::Quit => {
+            }
             ToShard::Acquire { channel, region } => asked = Some((*channel, *region)),
             ToShard::Release { channel, region, lease } => self.leases.released(*channel, *region, *lease),
             ToShard::ChannelClosed(channel) => {

@@ -10,6 +10,9 @@
 //! ```
 //!
 //! The operation owns its buffer and holds its channel until then, whatever becomes of the future.
+//!
+//! With a [`Reserve`] it does not wait: when SPDK is out of bdev_ios it spends the one that was kept back, or, if
+//! that is lent already, is refused, and the caller asks again.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -23,6 +26,7 @@ use spdk_sys as sys;
 use super::channel::{Channel, ChannelInner};
 use super::error::IoError;
 use super::kind::IoKind;
+use super::reserve::Reserve;
 use super::wait::{Entry, call_soon};
 use crate::dma::DmaBuf;
 use crate::error::Errno;
@@ -89,6 +93,87 @@ impl Channel {
         self.without_buffer(IoKind::Reset, 0, 0)
     }
 
+    /// As [`Channel::read`], without waiting for a bdev_io.
+    ///
+    /// # Errors
+    /// With the buffer. `ENOMEM`: SPDK has no bdev_io, and there is none in `reserve`.
+    pub fn read_now(
+        &self,
+        lba: u64,
+        buffer: DmaBuf,
+        reserve: &Rc<Reserve>,
+    ) -> Result<IoFuture<WithBuffer>, (Errno, DmaBuf)> {
+        self.with_buffer_now(IoKind::Read, lba, buffer, reserve)
+    }
+
+    /// As [`Channel::write`], without waiting for a bdev_io.
+    ///
+    /// # Errors
+    /// As for [`Channel::read_now`].
+    pub fn write_now(
+        &self,
+        lba: u64,
+        buffer: DmaBuf,
+        reserve: &Rc<Reserve>,
+    ) -> Result<IoFuture<WithBuffer>, (Errno, DmaBuf)> {
+        self.with_buffer_now(IoKind::Write, lba, buffer, reserve)
+    }
+
+    /// As [`Channel::write_zeroes`], without waiting for a bdev_io.
+    ///
+    /// # Errors
+    /// `ENOMEM`: SPDK has no bdev_io, and there is none in `reserve`.
+    pub fn write_zeroes_now(
+        &self,
+        lba: u64,
+        blocks: u64,
+        reserve: &Rc<Reserve>,
+    ) -> Result<IoFuture<Result<(), IoError>>, Errno> {
+        self.without_buffer_now(IoKind::WriteZeroes, lba, blocks, reserve)
+    }
+
+    /// As [`Channel::flush`], without waiting for a bdev_io.
+    ///
+    /// # Errors
+    /// As for [`Channel::write_zeroes_now`].
+    pub fn flush_now(
+        &self,
+        lba: u64,
+        blocks: u64,
+        reserve: &Rc<Reserve>,
+    ) -> Result<IoFuture<Result<(), IoError>>, Errno> {
+        self.without_buffer_now(IoKind::Flush, lba, blocks, reserve)
+    }
+
+    fn with_buffer_now(
+        &self,
+        kind: IoKind,
+        lba: u64,
+        buffer: DmaBuf,
+        reserve: &Rc<Reserve>,
+    ) -> Result<IoFuture<WithBuffer>, (Errno, DmaBuf)> {
+        let blocks = (buffer.len() / self.inner().block_size() as usize) as u64;
+        let begun = try_future(self, |channel, done: Box<dyn FnOnce(WithBuffer)>| {
+            start_now(channel.inner(), (kind, lba, blocks), Some(buffer), reserve, |result, buffer| {
+                done((result, buffer.expect("an operation keeps its buffer")));
+            })
+        });
+        begun.map_err(|(errno, buffer)| (errno, buffer.expect("an operation keeps its buffer")))
+    }
+
+    fn without_buffer_now(
+        &self,
+        kind: IoKind,
+        lba: u64,
+        blocks: u64,
+        reserve: &Rc<Reserve>,
+    ) -> Result<IoFuture<Result<(), IoError>>, Errno> {
+        let begun = try_future(self, |channel, done: Box<dyn FnOnce(Result<(), IoError>)>| {
+            start_now(channel.inner(), (kind, lba, blocks), None, reserve, |result, _| done(result))
+        });
+        begun.map_err(|(errno, _)| errno)
+    }
+
     fn with_buffer(
         &self,
         kind: IoKind,
@@ -132,22 +217,60 @@ struct Op<F> {
     submitting: Cell<bool>,
     /// How it ended, when it ended during that call.
     ended: Cell<Result<(), IoError>>,
+    /// What is spent when SPDK has no bdev_io; and whether it is.
+    reserve: Option<Rc<Reserve>>,
+    is_lent: Cell<bool>,
     done: F,
 }
+
+/// An operation that was refused gives its buffer back.
+type Refused = (Errno, Option<DmaBuf>);
 
 fn start<F: FnOnce(Result<(), IoError>, Option<DmaBuf>) + 'static>(
     channel: &Rc<ChannelInner>,
     kind: IoKind,
     lba: u64,
     blocks: u64,
-    mut buffer: Option<DmaBuf>,
+    buffer: Option<DmaBuf>,
     done: F,
 ) -> OpId {
+    let op = new_op(channel, (kind, lba, blocks), buffer, None, done);
+    // SAFETY: a box of ours; from here on it belongs to whoever calls back, which happens once.
+    unsafe { submit::<F>(op.cast()) };
+    OpId(op.cast())
+}
+
+/// [`start`] for an operation that does not wait.
+fn start_now<F: FnOnce(Result<(), IoError>, Option<DmaBuf>) + 'static>(
+    channel: &Rc<ChannelInner>,
+    what: (IoKind, u64, u64),
+    buffer: Option<DmaBuf>,
+    reserve: &Rc<Reserve>,
+    done: F,
+) -> Result<OpId, Refused> {
+    let op = new_op(channel, what, buffer, Some(Rc::clone(reserve)), done);
+    // SAFETY: a box of ours; once it is submitted it belongs to whoever calls back, which happens once. One that
+    // is refused is ours still.
+    unsafe {
+        match submit_now(op) {
+            Ok(()) => Ok(OpId(op.cast())),
+            Err(errno) => Err((errno, Box::from_raw(op).buffer)),
+        }
+    }
+}
+
+fn new_op<F>(
+    channel: &Rc<ChannelInner>,
+    (kind, lba, blocks): (IoKind, u64, u64),
+    mut buffer: Option<DmaBuf>,
+    reserve: Option<Rc<Reserve>>,
+    done: F,
+) -> *mut Op<F> {
     let iov = buffer.as_mut().map_or(sys::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }, |buffer| {
         let bytes = buffer.as_mut_slice();
         sys::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() }
     });
-    let op = Box::into_raw(Box::new(Op {
+    Box::into_raw(Box::new(Op {
         channel: Rc::clone(channel),
         kind,
         lba,
@@ -157,11 +280,40 @@ fn start<F: FnOnce(Result<(), IoError>, Option<DmaBuf>) + 'static>(
         entry: Entry::new(),
         submitting: Cell::new(false),
         ended: Cell::new(Ok(())),
+        reserve,
+        is_lent: Cell::new(false),
         done,
-    }));
-    // SAFETY: a box of ours; from here on it belongs to whoever calls back, which happens once.
-    unsafe { submit::<F>(op.cast()) };
-    OpId(op.cast())
+    }))
+}
+
+/// Sends the operation, with what is in reserve if SPDK has no bdev_io.
+///
+/// # Safety
+/// `op` is neither with SPDK nor waiting, on its channel's thread. On `Err` it still is not.
+unsafe fn submit_now<F: FnOnce(Result<(), IoError>, Option<DmaBuf>)>(op: *mut Op<F>) -> Result<(), Errno> {
+    // SAFETY: by the caller's promise it is alive, and it is freed in `finish` only, which is never called from
+    // within this function.
+    unsafe {
+        (*op).submitting.set(true);
+        let mut sent = Errno::from_rc(send(op));
+        if sent == Err(Errno::ENOMEM)
+            && let Some(reserve) = (*op).reserve.clone()
+        {
+            let rc = reserve.spend(|| {
+                (*op).is_lent.set(true);
+                send(op)
+            });
+            sent = rc.map_or(sent, Errno::from_rc);
+            if sent.is_err() {
+                (*op).is_lent.set(false);
+            }
+        }
+        let ended_at_once = !(*op).submitting.replace(false);
+        if sent.is_ok() && ended_at_once {
+            call_soon(finish_late::<F>, op.cast());
+        }
+        sent
+    }
 }
 
 /// Sends the operation, or queues it, or has it fail on the thread's next turn.
@@ -226,7 +378,10 @@ unsafe extern "C" fn complete<F: FnOnce(Result<(), IoError>, Option<DmaBuf>)>(
     // to free. Freeing may call waiters, who submit other I/O; the op is untouched by that.
     unsafe {
         let result = if success { Ok(()) } else { Err(IoError::of_failed(io)) };
-        sys::spdk_bdev_free_io(io);
+        match (*op).reserve.as_ref().filter(|_| (*op).is_lent.get()).cloned() {
+            Some(reserve) => reserve.give_back(io),
+            None => sys::spdk_bdev_free_io(io),
+        }
         if (*op).submitting.replace(false) {
             (*op).ended.set(result);
         } else {
@@ -273,6 +428,14 @@ fn future<T: 'static>(
     channel: &Channel,
     start: impl FnOnce(&Channel, Box<dyn FnOnce(T)>) -> OpId,
 ) -> IoFuture<T> {
+    let begun = try_future(channel, |channel, done| Ok(start(channel, done)));
+    begun.unwrap_or_else(|_| unreachable!("an operation that waits is not refused"))
+}
+
+fn try_future<T: 'static>(
+    channel: &Channel,
+    start: impl FnOnce(&Channel, Box<dyn FnOnce(T)>) -> Result<OpId, Refused>,
+) -> Result<IoFuture<T>, Refused> {
     let outcome =
         Rc::new(Outcome { value: RefCell::new(None), over: Cell::new(false), waker: RefCell::new(None) });
     let to_fill = Rc::clone(&outcome);
@@ -285,8 +448,8 @@ fn future<T: 'static>(
                 waker.wake();
             }
         }),
-    );
-    IoFuture { outcome, op, channel: Rc::downgrade(channel.inner()) }
+    )?;
+    Ok(IoFuture { outcome, op, channel: Rc::downgrade(channel.inner()) })
 }
 
 impl<T> IoFuture<T> {
