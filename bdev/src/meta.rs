@@ -38,8 +38,10 @@ struct UnderWay {
 }
 
 impl MetaChannels {
-    pub fn new(shared: Arc<Shared>) -> MetaChannels {
-        let open = |slot| match shared.drive(slot)?.channel() {
+    /// `keeps_metadata`: the machine will have some to write. Otherwise channels are opened when they are needed, if
+    /// ever: each thread that has any takes its share of bdev_ios.
+    pub fn new(shared: Arc<Shared>, keeps_metadata: bool) -> MetaChannels {
+        let open = |slot| match shared.drive(slot).filter(|_| keeps_metadata)?.channel() {
             Ok(channel) => Some(Rc::new(channel)),
             Err(errno) => {
                 tracing::warn!(slot = slot.0, %errno, "no channel for metadata to a member yet");

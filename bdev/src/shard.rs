@@ -79,7 +79,7 @@ struct Kept {
 impl Keeper {
     pub fn add(&self, port: &Port, array: ArrayId, new: NewShard) {
         let NewShard { spec, shared } = new;
-        let members = MetaChannels::new(Arc::clone(&shared));
+        let members = MetaChannels::new(Arc::clone(&shared), spec.log.is_some());
         let kept = Kept { machine: Shard::new(spec), shared, members, channels: HashMap::new() };
         self.kept.borrow_mut().insert(array, kept);
         let mut clock = self.clock.borrow_mut();

@@ -122,7 +122,7 @@ fn two_cores_share_an_empty_pool() {
     let _alone = machine::alone();
     for shape in [shapes::RAID0, shapes::RAID1_OF_THREE] {
         let run = shape.run(512, 2, &[]).option("--ios", IOS).option("--depth", 100);
-        run.option("--bdev-ios", 399).option("--bdev-ios-per-thread", 128).must_pass();
+        run.option("--bdev-ios", 399).option("--bdev-ios-per-thread", 64).must_pass();
     }
 }
 

@@ -77,10 +77,11 @@ impl Owner {
         bdev: Registered<RaidBdev>,
         port: Port,
     ) -> Owner {
+        let keeps_metadata = spec.record.is_some();
         Owner {
             about,
             machine: RefCell::new(Array::new(spec, now_ms())),
-            members: MetaChannels::new(Arc::clone(&shared)),
+            members: MetaChannels::new(Arc::clone(&shared), keeps_metadata),
             clock: RefCell::default(),
             afterwards: Cell::default(),
             ended: RefCell::default(),
