@@ -180,7 +180,7 @@ fn it_moves_threads() {
         let (shard, its_core) = find_thread(&client, "basalt_shard_0");
         if its_core.to_string() != core {
             let refused = client.run(&format!("thread_set_cpumask -i {shard} -m [{core}]"));
-            let reason = format!("Thread {shard} (basalt_shard_0) can't leave core {its_core}: 1 poller");
+            let reason = format!("Thread {shard} (basalt_shard_0) can't leave core {its_core}: ");
             let said = refused.stdout + &refused.stderr;
             assert!(!refused.status.success() && said.contains(&reason), "{said}");
         }
