@@ -32,13 +32,15 @@ pub enum ToChannel {
     },
     /// How the regions of one Shard are to be read, where not from any in-sync copy. The first word of every
     /// Shard to a new Channel, which does nothing before it has heard them all.
-    Rules(Arc<[(RegionId, ReadRule)]>),
-    /// How a region is to be read from now on. It is answered.
+    Rules(Arc<Rules>),
+    /// How a region is to be read from now on, or once the Channel plans with View `epoch`. It is answered then.
     Rule {
         /// The region.
         region: RegionId,
         /// None: from any in-sync copy.
         rule: Option<ReadRule>,
+        /// The View that the rule is true of: members that only older ones count on may lack what it relies on.
+        epoch: Epoch,
         /// What the answer must name.
         change: u64,
     },
@@ -68,6 +70,15 @@ pub enum ToChannel {
         /// The grant; another one than the Channel holds is void.
         lease: LeaseGen,
     },
+}
+
+/// The read rules of a Shard's regions.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Rules {
+    /// The View that they are true of; none older may be planned with.
+    pub epoch: Epoch,
+    /// The regions that have one.
+    pub regions: Box<[(RegionId, ReadRule)]>,
 }
 
 /// How a region is read, where not from any in-sync copy.

@@ -78,9 +78,13 @@ impl Recorder {
         self.record.bad_blocks.retain(|bad| bad.slot != slot);
     }
 
-    /// Errors were counted; they are written when some time has passed, or with something else.
+    /// Errors were counted; they are written when some time has passed, or with something else. A late report
+    /// about a member that was forgotten is not.
     pub fn count_errors(&mut self, slot: Slot, read: u32, write: u32) {
         let member = &mut self.record.members[slot.index()];
+        if !member.is_filled() {
+            return;
+        }
         (member.read_errors, member.write_errors) = (read, write);
         self.counted = true;
     }

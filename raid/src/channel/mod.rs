@@ -9,7 +9,8 @@
 //! Invariants:
 //! - a write goes to every in-sync member of its View, or it waits until the View without the member that
 //!   it missed has settled, or it fails (contract, clause 1);
-//! - a direct write into a region of a redundant array is counted under that region's lease;
+//! - a direct write into a region of a redundant array is counted under that region's lease; one that missed
+//!   a member until that has settled, because a Shard that has not heard of it may clear the region's mark;
 //! - `Drained(n)` is said only when no segment that was planned under an older View is in flight.
 
 mod balance;
@@ -28,7 +29,7 @@ pub use io::{CHILDREN_MAX, Child, HostIo, Move, Op, Step};
 use crate::fault::{Fault, FaultKind};
 use crate::geometry::Geometry;
 use crate::ids::{ChannelId, Epoch, IoId, RegionId, SLOTS_MAX, ShardId, Slot};
-use crate::msg::{FaultClass, Planner, ToArray, ToChannel, ToShard};
+use crate::msg::{FaultClass, Planner, ReadRule, ToArray, ToChannel, ToShard};
 use crate::view::{OnFailed, View};
 use balance::ReadBalance;
 use inflight::InFlight;
@@ -55,9 +56,13 @@ pub struct Channel {
     shards: u16,
     /// None until the Array has registered this Channel, and every Shard has told its rules: I/O waits.
     view: Option<Arc<View>>,
-    /// The View that came before the rules were complete.
+    /// The View that came before the rules were complete, or that is older than they are.
     early_view: Option<Arc<View>>,
     rules: Rules,
+    /// No View before this one may be planned with: the rules are not true of it.
+    rules_epoch: Epoch,
+    /// Rules that are true of a View that is still to come.
+    late_rules: VecDeque<LateRule>,
     /// Shards that have not told their rules yet.
     rules_due: u16,
     settled: Epoch,
@@ -90,6 +95,8 @@ impl Channel {
             view: None,
             early_view: None,
             rules: Rules::new(regions),
+            rules_epoch: Epoch(0),
+            late_rules: VecDeque::new(),
             rules_due,
             settled: Epoch(0),
             inflight: InFlight::default(),
@@ -193,18 +200,28 @@ impl Channel {
                         io.phase = Phase::Unserved;
                     }
                     Plan::Complete => {
-                        self.leave(io);
-                        if !self.go_on(io) {
-                            if self.may_answer(io) {
-                                return Move::Done(io.outcome());
-                            }
+                        self.leave_epoch(io.epoch);
+                        if !self.may_answer(io) {
                             io.phase = Phase::Settling;
+                            continue;
+                        }
+                        self.leave_lease(io);
+                        if !self.go_on(io) {
+                            return Move::Done(io.outcome());
                         }
                     }
                 },
                 Phase::Settling => match self.settle(io) {
-                    Settle::Done(outcome) => return Move::Done(outcome),
-                    Settle::Again => {}
+                    Settle::Done(outcome) => {
+                        self.leave_lease(io);
+                        if outcome.is_err() || !self.go_on(io) {
+                            return Move::Done(outcome);
+                        }
+                    }
+                    Settle::Again => {
+                        self.leave_lease(io);
+                        *io = io.anew();
+                    }
                     Settle::Wait => {
                         wait_in(&mut self.waiting_settled, id);
                         return Move::Wait;
@@ -242,15 +259,17 @@ impl Channel {
                 self.ready.extend(self.waiting_settled.drain(..));
             }
             ToChannel::Rules(rules) => {
-                rules.iter().for_each(|(region, rule)| self.rules.set(*region, Some(*rule)));
+                rules.regions.iter().for_each(|(region, rule)| self.rules.set(*region, Some(*rule)));
+                self.rules_epoch = self.rules_epoch.max(rules.epoch);
                 self.rules_due -= 1;
-                if let Some(view) = self.early_view.take_if(|_| self.rules_due == 0) {
-                    self.adopt(view);
-                }
+                self.adopt_early();
             }
-            ToChannel::Rule { region, rule, change } => {
-                self.rules.set(region, rule);
-                self.tell_shard(region, ToShard::RuleSeen { channel: self.id, region, change });
+            ToChannel::Rule { region, rule, epoch, change } => {
+                if self.view.is_none() {
+                    self.rules_epoch = self.rules_epoch.max(epoch);
+                }
+                self.late_rules.push_back(LateRule { region, rule, epoch, change });
+                self.apply_rules();
             }
             ToChannel::Denied { region } => {
                 self.leases.denied(region);
@@ -296,9 +315,10 @@ impl Channel {
             return;
         }
         self.tell_array(ToArray::Swapped(Planner::Channel(self.id), epoch));
-        if self.rules_due > 0 {
+        if self.view.is_none() {
             self.early_view = Some(view);
             self.tell_array(ToArray::Drained(Planner::Channel(self.id), epoch));
+            self.adopt_early();
             return;
         }
         if self.adopt(view) {
@@ -306,10 +326,29 @@ impl Channel {
         }
     }
 
+    /// Opens for business, once there are all rules and a View that they are true of.
+    fn adopt_early(&mut self) {
+        let is_due = |view: &mut Arc<View>| self.rules_due == 0 && view.epoch >= self.rules_epoch;
+        if let Some(view) = self.early_view.take_if(is_due) {
+            self.adopt(view);
+        }
+    }
+
+    /// Reads by those rules that are true of the View; before the first one nothing is read.
+    fn apply_rules(&mut self) {
+        let planned_with = self.view.as_ref().map(|view| view.epoch);
+        let is_true = |rule: &mut LateRule| planned_with.is_none_or(|epoch| epoch >= rule.epoch);
+        while let Some(LateRule { region, rule, change, .. }) = self.late_rules.pop_front_if(is_true) {
+            self.rules.set(region, rule);
+            self.tell_shard(region, ToShard::RuleSeen { channel: self.id, region, change });
+        }
+    }
+
     /// Plans with `view` from now on. True when nothing older is in flight.
     fn adopt(&mut self, view: Arc<View>) -> bool {
         let is_drained = self.inflight.swap(view.epoch);
         self.view = Some(view);
+        self.apply_rules();
         self.leases.forget_denials();
         self.ready.extend(self.waiting_view.drain(..));
         self.ready.extend(self.waiting_settled.drain(..));
@@ -370,13 +409,18 @@ impl Channel {
     /// Gives back what the segment held.
     #[inline(always)]
     fn leave(&mut self, io: &mut HostIo) {
+        self.leave_lease(io);
+        self.leave_epoch(io.epoch);
+    }
+
+    #[inline(always)]
+    fn leave_lease(&mut self, io: &mut HostIo) {
         if let Some(region) = io.lease.take() {
             let returned = self.leases.leave(region);
             if returned.is_some() {
                 self.give_back(region, returned);
             }
         }
-        self.leave_epoch(io.epoch);
     }
 
     #[inline(always)]
@@ -422,10 +466,7 @@ impl Channel {
             // Lost beyond tolerance: the membership is frozen with that member in it.
             return match view.on_failed {
                 OnFailed::Error => Settle::Done(Err(io.fault())),
-                OnFailed::Wait => {
-                    *io = io.anew();
-                    Settle::Again
-                }
+                OnFailed::Wait => Settle::Again,
             };
         }
         if still_in.minus(io.gone).iter().any(|slot| self.kept[slot.index()] >= io.report) {
@@ -518,6 +559,15 @@ fn wait_in(list: &mut Vec<IoId>, id: IoId) {
     if !list.contains(&id) {
         list.push(id);
     }
+}
+
+/// A change of a read rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct LateRule {
+    region: RegionId,
+    rule: Option<ReadRule>,
+    epoch: Epoch,
+    change: u64,
 }
 
 enum Settle {

@@ -74,8 +74,8 @@ impl Rig {
     /// The Shard's first word. Arrays without redundancy have none.
     fn rules(&mut self, rules: &[(u32, ReadRule)]) {
         if self.channel.geometry.is_redundant() {
-            let rules = rules.iter().map(|(region, rule)| (RegionId(*region), *rule)).collect();
-            self.on(ToChannel::Rules(rules));
+            let regions = rules.iter().map(|(region, rule)| (RegionId(*region), *rule)).collect();
+            self.on(ToChannel::Rules(Arc::new(crate::msg::Rules { epoch: Epoch(1), regions })));
         }
     }
 

@@ -65,13 +65,13 @@ impl Shard {
 
     /// What a free region goes through before its first lease.
     fn first_phase(&mut self, region: RegionId) -> Phase {
-        let targets = self.targets();
+        let marked_on = self.marked_on();
         let Some(log) = &mut self.log else { return Phase::Leased };
         if log.state(region) == RegionState::Unwritten {
             return Phase::Zeroing { sent: SlotSet::EMPTY, there: SlotSet::EMPTY };
         }
         let generation = log.apply(region, RegionEvent::Written);
-        if log.is_durable(region, generation, targets) {
+        if log.is_durable(region, generation, marked_on) {
             return Phase::Leased;
         }
         Phase::Marking { generation, was_unwritten: false }
@@ -271,9 +271,9 @@ impl Shard {
 
     fn announce(&mut self, region: RegionId) -> Phase {
         self.last_change += 1;
-        let change = self.last_change;
+        let (change, epoch) = (self.last_change, self.epoch());
         for channel in &self.channels {
-            let rule = ToChannel::Rule { region, rule: None, change };
+            let rule = ToChannel::Rule { region, rule: None, epoch, change };
             self.outbox.push_back(FromShard::Channel(*channel, rule));
         }
         // Who joins later is told the rules as they are then.

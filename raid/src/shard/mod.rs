@@ -40,7 +40,7 @@ use crate::format::RegionState;
 use crate::geometry::Geometry;
 use crate::ids::{ChannelId, Epoch, LeaseGen, RegionId, ShardId, Slot, SlotSet};
 use crate::meta::{MetaIo, MetaWrite, Ticket, UnderWay};
-use crate::msg::{Planner, ReadRule, ToArray, ToChannel, ToShard};
+use crate::msg::{Planner, ReadRule, Rules, ToArray, ToChannel, ToShard};
 use crate::view::View;
 use clean::Cleaner;
 use lease::Leases;
@@ -230,9 +230,14 @@ impl Shard {
         self.cleaner.deadline_ms()
     }
 
-    /// Members that a mark must be durable on.
+    /// Members that metadata is written to.
     fn targets(&self) -> SlotSet {
         self.view.as_ref().map_or(SlotSet::EMPTY, |view| view.recorders())
+    }
+
+    /// Members that a mark must be durable on before a write: also those that can't be written it to.
+    fn marked_on(&self) -> SlotSet {
+        self.view.as_ref().map_or(SlotSet::EMPTY, |view| view.usable())
     }
 
     fn epoch(&self) -> Epoch {
@@ -274,7 +279,8 @@ impl Shard {
             return;
         }
         let regions = self.log.iter().flat_map(Log::all);
-        let rules: Arc<[_]> = regions.filter_map(|(id, state)| Some((id, rule_of(state)?))).collect();
+        let regions = regions.filter_map(|(id, state)| Some((id, rule_of(state)?))).collect();
+        let rules = Arc::new(Rules { epoch: self.epoch(), regions });
         for channel in std::mem::take(&mut self.joining) {
             let rules = ToChannel::Rules(Arc::clone(&rules));
             self.outbox.push_back(FromShard::Channel(channel, rules));

@@ -338,3 +338,14 @@ fn counters_are_recorded_at_most_once_a_second() {
     let writes = writes(&mut array);
     assert_eq!(writes[0].superblock.members[1].read_errors, 1);
 }
+
+#[test]
+fn a_late_report_about_a_member_that_was_removed_is_not_recorded() {
+    let mut array = mirror_of(2);
+    array.fail_member(Slot(1), 0).unwrap();
+    array.remove_member(Slot(1), 0).unwrap();
+    report(&mut array, 1, 1, FaultClass::Read, MEDIA);
+    answer_all(&mut array);
+    array.on_time(6_000);
+    assert_eq!(writes(&mut array)[0].superblock.members[1], MemberRecord::missing());
+}

@@ -86,7 +86,7 @@ fn what_was_never_written_is_zeros_and_asks_nobody() {
 #[test]
 fn a_rule_that_is_gone_is_answered_and_followed() {
     let mut rig = with_rules(&[(1, ReadRule::Zeros)]);
-    rig.on(ToChannel::Rule { region: RegionId(1), rule: None, change: 7 });
+    rig.on(ToChannel::Rule { region: RegionId(1), rule: None, epoch: Epoch(1), change: 7 });
     let seen = ToShard::RuleSeen { channel: ChannelId(1), region: RegionId(1), change: 7 };
     assert_eq!(rig.sent(), [FromChannel::Shard(ShardId(0), seen)]);
     let read = rig.start(Op::Read, REGION, 1);
@@ -119,4 +119,31 @@ fn a_lease_that_is_not_used_is_given_back_when_asked_for() {
     assert_eq!(rig.sent(), [], "it was in use");
     rig.on(ask());
     assert_eq!(rig.sent(), [release(0, 1)]);
+}
+
+/// The members that its Shard has just filled with zeros are those of View 2: one that was out by then was not.
+#[test]
+fn a_rule_waits_for_the_view_that_it_is_true_of() {
+    let mut rig = with_rules(&[(1, ReadRule::Zeros)]);
+    rig.on(ToChannel::Rule { region: RegionId(1), rule: None, epoch: Epoch(2), change: 7 });
+    let read = rig.start(Op::Read, REGION, 2);
+    assert_eq!((rig.out_to(read), rig.zeroed.len()), (vec![], 1), "still zeros");
+    assert_eq!(rig.sent(), []);
+    rig.view(2, &[0, 1]);
+    let seen = ToShard::RuleSeen { channel: ChannelId(1), region: RegionId(1), change: 7 };
+    assert!(rig.sent().contains(&FromChannel::Shard(ShardId(0), seen)));
+    let read = rig.start(Op::Read, REGION, 2);
+    assert_eq!(rig.out_to(read), [2]);
+}
+
+#[test]
+fn a_new_channel_waits_for_the_view_that_the_rules_are_true_of() {
+    let mut rig = Rig::unopened(Level::Raid1, 2, OnFailed::Error);
+    rig.view(1, &[]);
+    let rules = crate::msg::Rules { epoch: Epoch(2), regions: Box::default() };
+    rig.on(ToChannel::Rules(Arc::new(rules)));
+    let read = rig.start(Op::Read, 0, 1);
+    assert_eq!(rig.out_to(read), []);
+    rig.view(2, &[0]);
+    assert_eq!(rig.out_to(read), [1]);
 }

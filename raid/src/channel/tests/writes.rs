@@ -55,6 +55,7 @@ fn a_write_planned_without_a_member_is_answered_only_when_nobody_reads_that_memb
         rig.all_back();
         assert_eq!(rig.done[read], Some(Ok(())), "a read waits for nobody");
         rig.settled(2);
+        rig.all_back(); // the flush of write-zeroes
         assert_eq!(rig.done[write], Some(Ok(())), "{op:?}");
     }
 }
@@ -255,4 +256,19 @@ fn a_short_resource_is_never_an_error() {
     assert_eq!(rig.sent(), []);
     rig.back(write, 1, Ok(()));
     assert_eq!(rig.done[write], Some(Ok(())));
+}
+
+/// The Shard does not know yet that a member has missed it, and could clear the region's mark.
+#[test]
+fn a_write_that_missed_a_member_keeps_its_lease_until_that_has_settled() {
+    let mut rig = Rig::mirror();
+    let write = rig.start(Op::Write, REGION - 1, 2);
+    rig.on(ToChannel::Revoke { region: RegionId(0), lease: LeaseGen(1) });
+    rig.back(write, 0, Ok(()));
+    rig.back(write, 1, Err(MEDIA));
+    assert_eq!(rig.sent(), [report(1, 1, FaultClass::Write, MEDIA)]);
+    rig.view(2, &[1]);
+    assert_eq!(rig.sent(), [swapped(2), drained(2)]);
+    rig.settled(2);
+    assert_eq!(rig.sent(), [release(0, 1), acquire(1)]);
 }

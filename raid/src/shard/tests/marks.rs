@@ -78,6 +78,17 @@ fn a_mark_that_nobody_can_record_is_refused() {
 }
 
 #[test]
+fn a_mark_that_was_refused_counts_for_nobody_who_asks_later() {
+    let mut shard = logged(RegionState::Clean, None);
+    view_unrecordable(&mut shard, 2, &[0, 1], &[1]);
+    for _ in 0..2 {
+        shard.on_message(acquire(A), 0);
+        let denied = FromShard::Channel(A, ToChannel::Denied { region: REGION });
+        assert!(answer_all(&mut shard).contains(&denied), "it is on one of two members");
+    }
+}
+
+#[test]
 fn drained_waits_for_the_log_writes_of_older_views() {
     let mut shard = logged(RegionState::Clean, None);
     shard.on_message(acquire(A), 0);
@@ -114,6 +125,6 @@ fn after_a_crash_what_was_dirty_is_read_from_one_member_once_that_is_durable() {
     let Some(FromShard::Channel(A, ToChannel::Rules(rules))) = rest.iter().find(|m| is_rules(m)) else {
         panic!("no rules in {rest:?}");
     };
-    let of_region = rules.iter().find(|(other, _)| *other == region).map(|(_, rule)| *rule);
+    let of_region = rules.regions.iter().find(|(other, _)| *other == region).map(|(_, rule)| *rule);
     assert_eq!(of_region, Some(ReadRule::From(Slot(1))));
 }

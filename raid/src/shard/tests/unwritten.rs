@@ -12,7 +12,7 @@ fn zeroes(io: &[MetaIo]) -> Vec<(u8, u64, u64)> {
 }
 
 fn rule_gone(channel: ChannelId, change: u64) -> FromShard {
-    FromShard::Channel(channel, ToChannel::Rule { region: REGION, rule: None, change })
+    FromShard::Channel(channel, ToChannel::Rule { region: REGION, rule: None, epoch: Epoch(1), change })
 }
 
 #[test]
