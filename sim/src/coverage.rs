@@ -101,6 +101,21 @@ seen! {
     FailedUnserved: "I/O: failed, no member serves it",
     LeftWaiting: "I/O: waits for members that are gone",
     CopiesDiffer: "audit: in-sync copies differ (writes that failed or overlapped, unmaps)",
+    MetaSuperblock: "metadata: superblock written",
+    MetaPage: "metadata: log page written",
+    MetaZeroes: "metadata: zeroes written",
+    MetaFlush: "metadata: flush alone",
+    FaultMetaWrite: "fault: metadata write failed",
+    FaultMetaFlush: "fault: flush of metadata failed",
+    StalledMeta: "world: metadata I/O stalled",
+    Heartbeat: "clock: heartbeat or counters due",
+    Swept: "clock: idle regions looked for",
+    MarkCleared: "log: mark cleared",
+    ReadZeros: "I/O: unwritten blocks read as zeros",
+    Denied: "I/O: write refused, its mark can't be recorded",
+    Unrecordable: "membership: a member that stays can't be recorded on",
+    TakenBack: "membership: an unrecorded removal taken back",
+    Unnumbered: "events: told without a number",
     Withheld: "I/O: write or flush with a miss waits for the membership",
 }
 
@@ -112,6 +127,8 @@ pub struct Coverage {
     pub host_ios: u64,
     /// Member I/Os submitted.
     pub children: u64,
+    /// Metadata I/Os submitted.
+    pub meta_ios: u64,
     /// Messages delivered.
     pub messages: u64,
     /// Steps taken.
@@ -122,7 +139,15 @@ pub struct Coverage {
 
 impl Default for Coverage {
     fn default() -> Coverage {
-        Coverage { counts: vec![0; NAMES.len()], host_ios: 0, children: 0, messages: 0, steps: 0, seeds: 0 }
+        Coverage {
+            counts: vec![0; NAMES.len()],
+            host_ios: 0,
+            children: 0,
+            meta_ios: 0,
+            messages: 0,
+            steps: 0,
+            seeds: 0,
+        }
     }
 }
 
@@ -141,6 +166,7 @@ impl Coverage {
         self.counts.iter_mut().zip(&other.counts).for_each(|(mine, more)| *mine += more);
         self.host_ios += other.host_ios;
         self.children += other.children;
+        self.meta_ios += other.meta_ios;
         self.messages += other.messages;
         self.steps += other.steps;
         self.seeds += other.seeds;
@@ -158,10 +184,11 @@ impl fmt::Display for Coverage {
         for (name, count) in NAMES.iter().zip(&self.counts) {
             writeln!(f, "  {count:>10}  {name}")?;
         }
-        let Coverage { seeds, host_ios, children, messages, steps, .. } = self;
+        let Coverage { seeds, host_ios, children, meta_ios, messages, steps, .. } = self;
         write!(
             f,
-            "{seeds} seeds, {host_ios} host I/Os, {children} member I/Os, {messages} messages, {steps} steps"
+            "{seeds} seeds, {host_ios} host I/Os, {children} member I/Os, {meta_ios} metadata I/Os, \
+             {messages} messages, {steps} steps"
         )
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Request {
     pub errors: Vec<ChildError>,
     /// The View of the last child.
     pub planned_under: Epoch,
+    /// For a write that needs leases: regions and members that have taken something of it (true), or failed to.
+    pub reached: Vec<(u32, Slot, bool)>,
     /// Members that have had a child of it, and answered other than that they lack a resource.
     pub answered: SlotSet,
 }

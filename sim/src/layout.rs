@@ -9,12 +9,13 @@ pub(crate) struct Layout {
     copies: usize,
     /// Per block of the array, its places: `copies` in a row.
     places: Vec<(Slot, u64)>,
-    /// Per slot and member block, the block of the array that lives there.
+    /// Per slot and block of its data, the block of the array that lives there.
     owners: Vec<Vec<Option<u64>>>,
     /// The sets of members that hold some block together, each once.
     copy_sets: Vec<SlotSet>,
     members: usize,
     region_blocks: u64,
+    data_offset: u64,
 }
 
 impl Layout {
@@ -30,8 +31,15 @@ impl Layout {
             Level::Raid1 => mirror(spec),
             Level::Raid0 | Level::Raid10 { .. } => striped(spec, copies),
         };
-        let mut layout =
-            Layout { copies, places, owners: Vec::new(), copy_sets: Vec::new(), members, region_blocks };
+        let mut layout = Layout {
+            copies,
+            places,
+            owners: Vec::new(),
+            copy_sets: Vec::new(),
+            members,
+            region_blocks,
+            data_offset: spec.data_offset_blocks,
+        };
         layout.owners = layout.invert(spec);
         for block in layout.places.chunks(copies) {
             let set = block.iter().map(|(slot, _)| *slot).collect();
@@ -45,11 +53,12 @@ impl Layout {
     fn invert(&self, spec: &GeometrySpec) -> Vec<Vec<Option<u64>>> {
         let blocks = |slot: usize| {
             let used = self.places.iter().filter(|place| place.0.index() == slot).map(|place| place.1 + 1);
-            spec.member_blocks[slot].unwrap_or(0).max(used.max().unwrap_or(0))
+            spec.member_blocks[slot].unwrap_or(0).max(used.max().unwrap_or(0)).max(self.data_offset)
         };
-        let mut owners: Vec<_> = (0..self.members).map(|slot| vec![None; blocks(slot) as usize]).collect();
+        let data = |slot| (blocks(slot) - self.data_offset) as usize;
+        let mut owners: Vec<_> = (0..self.members).map(|slot| vec![None; data(slot)]).collect();
         for (n, (slot, lba)) in self.places.iter().enumerate() {
-            let owner = &mut owners[slot.index()][*lba as usize];
+            let owner = &mut owners[slot.index()][(*lba - self.data_offset) as usize];
             assert!(owner.is_none(), "two blocks in one place");
             *owner = Some((n / self.copies) as u64);
         }
@@ -83,16 +92,27 @@ impl Layout {
     /// The array's block that lives at `lba` of `slot`.
     #[inline]
     pub fn owner(&self, slot: Slot, lba: u64) -> Option<u64> {
-        *self.owners[slot.index()].get(lba as usize)?
+        *self.owners[slot.index()].get(lba.checked_sub(self.data_offset)? as usize)?
     }
 
-    /// Blocks of the member in `slot`.
-    pub fn member_blocks(&self, slot: Slot) -> u64 {
+    /// Where data begins on every member.
+    pub fn data_offset(&self) -> u64 {
+        self.data_offset
+    }
+
+    /// Blocks of data on the member in `slot`.
+    pub fn data_blocks(&self, slot: Slot) -> u64 {
         self.owners[slot.index()].len() as u64
     }
 
     pub fn region_of(&self, lba: u64) -> u32 {
         (lba / self.region_blocks) as u32
+    }
+
+    /// The blocks of the array in `region`.
+    pub fn blocks_of(&self, region: u32) -> std::ops::Range<u64> {
+        let first = u64::from(region) * self.region_blocks;
+        first..(first + self.region_blocks).min(self.num_blocks())
     }
 
     pub fn regions(&self) -> u32 {

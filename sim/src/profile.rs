@@ -5,6 +5,7 @@
 //! wildly: one run is nearly all resets, another one loses a drive every few steps.
 
 use raid::array::ErrorLimits;
+use raid::format::{DATA_OFFSET_MIN, RegionState};
 use raid::view::OnFailed;
 use raid::{GeometrySpec, Level, Slot, SlotSet};
 
@@ -15,6 +16,8 @@ use crate::rng::{Rate, Rng};
 #[derive(Clone, Debug)]
 pub(crate) struct Profile {
     pub geometry: GeometrySpec,
+    /// What the array keeps on its drives, if anything.
+    pub metadata: Option<Metadata>,
     pub shards: u16,
     pub on_failed: OnFailed,
     pub limits: ErrorLimits,
@@ -25,6 +28,23 @@ pub(crate) struct Profile {
     pub pace: Pace,
     pub faults: Faults,
     pub control: Control,
+}
+
+/// An array that keeps its membership and its marks on its drives, and lives through crashes by them.
+#[derive(Clone, Debug)]
+pub(crate) struct Metadata {
+    /// What every region is at first.
+    pub initial: RegionState,
+    /// How long a region is left alone before its mark is cleared.
+    pub idle_ms: u64,
+    /// Per step from outside: the process goes.
+    pub crash: Rate,
+    /// The power goes.
+    pub power_cut: Rate,
+    /// The array is stopped in order, and started again.
+    pub restart: Rate,
+    /// Members that can be done without are left out of a start once in so many.
+    pub leave_out: Rate,
 }
 
 /// What the host does.
@@ -56,6 +76,9 @@ pub(crate) struct Pace {
     pub in_order: bool,
     /// The driver asks about an I/O that lacks a resource whenever one of its children is back.
     pub impatient: bool,
+    pub metadata: u32,
+    /// Milliseconds of 64 steps.
+    pub clock: u64,
     /// Writes are on the medium at once, or only when they come back.
     pub early: Rate,
 }
@@ -77,6 +100,8 @@ pub(crate) struct Faults {
     pub aborted: Rate,
     pub no_resources_at_submit: Rate,
     pub no_resources_at_end: Rate,
+    /// Of a bad drive: whether a metadata I/O may fail at all.
+    pub metadata: Rate,
 }
 
 /// Per step: what happens to the world from outside.
@@ -89,6 +114,8 @@ pub(crate) struct Control {
     pub remove_member: Rate,
     pub hot_remove: Rate,
     pub stall_disk: Rate,
+    /// Only the metadata I/O of a drive.
+    pub stall_metadata: Rate,
     pub stall_link: Rate,
     pub path_down: Rate,
     pub bad_blocks: Rate,
@@ -96,11 +123,12 @@ pub(crate) struct Control {
 
 impl Profile {
     pub fn draw(rng: &mut Rng) -> Profile {
-        let geometry = draw_geometry(rng);
+        let keeps = rng.once_in(2);
+        let geometry = draw_geometry(rng, keeps);
         let built = geometry.build().expect("profiles draw possible shapes");
         let layout = Layout::new(&geometry, built.region_blocks());
         let slots = layout.slots();
-        Profile {
+        let mut profile = Profile {
             shards: rng.between(1, 3) as u16,
             on_failed: if rng.once_in(2) { OnFailed::Wait } else { OnFailed::Error },
             limits: ErrorLimits { read: rng.pick(&[1, 3, 20]), write: 1 },
@@ -110,12 +138,33 @@ impl Profile {
             pace: Pace::draw(rng),
             faults: Faults::draw(rng, &layout),
             control: Control::draw(rng),
+            metadata: None,
             geometry,
+        };
+        // As often as leases are asked for must suit how fast messages are.
+        let idle_steps: u64 = rng.pick(&[64, 400, 2000]);
+        let idle_ms = (idle_steps * profile.pace.clock / 64).max(1);
+        let is_redundant = profile.geometry.build().is_ok_and(|geometry| geometry.is_redundant());
+        profile.metadata = keeps.then(|| Metadata::draw(rng, is_redundant, idle_ms));
+        profile
+    }
+}
+
+impl Metadata {
+    fn draw(rng: &mut Rng, is_redundant: bool, idle_ms: u64) -> Metadata {
+        let unwritten = is_redundant && rng.once_in(2);
+        Metadata {
+            initial: if unwritten { RegionState::Unwritten } else { RegionState::Clean },
+            idle_ms,
+            crash: often_off(rng, 4, 7),
+            power_cut: often_off(rng, 4, 7),
+            restart: often_off(rng, 4, 7),
+            leave_out: rng.pick(&[Rate::NEVER, Rate::once_in(8), Rate::once_in(2)]),
         }
     }
 }
 
-fn draw_geometry(rng: &mut Rng) -> GeometrySpec {
+fn draw_geometry(rng: &mut Rng, keeps_metadata: bool) -> GeometrySpec {
     let (level, members) = match rng.below(8) {
         0 => (Level::Concat, rng.between(1, 4)),
         1 => (Level::Raid0, rng.between(2, 5)),
@@ -127,14 +176,17 @@ fn draw_geometry(rng: &mut Rng) -> GeometrySpec {
     };
     let base = rng.between(64, 400);
     let member_blocks = (0..members).map(|_| Some(base + rng.below(48))).collect();
+    let block_size: u32 = rng.pick(&[512, 4096]);
+    let metadata = if keeps_metadata { DATA_OFFSET_MIN / u64::from(block_size) } else { 0 };
     let mut spec = GeometrySpec {
         level,
-        block_size: rng.pick(&[512, 4096]),
+        block_size,
         member_blocks,
         chunk_blocks: 1 << rng.below(5),
         region_blocks: Some(8 << rng.below(4)),
-        data_offset_blocks: rng.pick(&[0, 8, 32]),
+        data_offset_blocks: metadata + rng.pick(&[0, 8, 32]),
     };
+    spec.member_blocks.iter_mut().flatten().for_each(|blocks| *blocks += metadata);
     let redundant = matches!(level, Level::Raid1 | Level::Raid10 { .. });
     if redundant && rng.once_in(8) {
         // A slot that is filled later; at times more of them than the level can do without.
@@ -178,6 +230,8 @@ impl Pace {
             resume: 1 << rng.below(4),
             in_order: rng.once_in(3),
             impatient: rng.once_in(2),
+            metadata: 1 << rng.below(5),
+            clock: rng.pick(&[1, 8, 64, 400]),
             early: rng.pick(&[Rate::NEVER, Rate::once_in(2), Rate::once_in(1)]),
         }
     }
@@ -200,6 +254,7 @@ impl Faults {
             aborted: often_off(rng, 1, 8),
             no_resources_at_submit: often_off(rng, 1, 7),
             no_resources_at_end: often_off(rng, 2, 7),
+            metadata: rng.pick(&[Rate::NEVER, Rate::once_in(1), Rate::once_in(4), Rate::once_in(16)]),
         }
     }
 }
@@ -241,6 +296,7 @@ impl Control {
             remove_member: often_off(rng, 6, 10),
             hot_remove: often_off(rng, 8, 12),
             stall_disk: often_off(rng, 5, 9),
+            stall_metadata: often_off(rng, 5, 9),
             stall_link: often_off(rng, 4, 8),
             path_down: often_off(rng, 8, 12),
             bad_blocks: often_off(rng, 6, 10),

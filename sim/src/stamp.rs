@@ -15,6 +15,8 @@ const LBA_MASK: u64 = (1 << LBA_BITS) - 1;
 impl Stamp {
     /// Before the first write.
     pub const BLANK: Stamp = Stamp(LBA_MASK);
+    /// What a drive held before it came to the array.
+    pub const FOREIGN: Stamp = Stamp(u64::MAX - 1);
     /// A buffer that no read has filled.
     pub const UNREAD: Stamp = Stamp(u64::MAX);
 
@@ -43,6 +45,7 @@ impl fmt::Debug for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (*self, self.0 >> LBA_BITS, self.0 & LBA_MASK) {
             (Stamp::UNREAD, _, _) => f.write_str("nothing that was read"),
+            (Stamp::FOREIGN, _, _) => f.write_str("what was there before the array"),
             (Stamp::BLANK, _, _) => f.write_str("blank"),
             (_, id, LBA_MASK) => write!(f, "w{id} (wiped)"),
             (_, id, lba) => write!(f, "w{id} (data of block {lba})"),

@@ -4,10 +4,12 @@ use std::fmt::{self, Write as _};
 use std::hash::{Hash, Hasher};
 
 use raid::channel::{Child, Op};
-use raid::{ChannelId, Fault, FaultKind, IoId, Slot};
+use raid::format::LOG_OFFSET;
+use raid::meta::{MetaIo, MetaWrite};
+use raid::{ChannelId, Fault, FaultKind, IoId, Slot, SlotSet};
 
 use crate::disk::Torn;
-use crate::net::Sent;
+use crate::net::{Node, Sent};
 
 /// One thing that happened.
 #[derive(Debug, Hash)]
@@ -31,6 +33,10 @@ pub(crate) enum Happening<'a> {
     Stalled { what: &'static str, until: u64 },
     PathDown { slot: Slot, until: u64 },
     BadBlocks { slot: Slot, from: u64, to: u64 },
+    MetaSubmitted { owner: Node, io: &'a MetaIo },
+    MetaDone { owner: Node, io: &'a MetaIo, op: Op, result: Result<(), FaultKind> },
+    Crashed { power: bool },
+    Assembled { present: SlotSet, in_sync: SlotSet, version: u64 },
     Phase(&'static str),
 }
 
@@ -131,6 +137,23 @@ fn outcome<F: fmt::Display>(result: &Result<(), F>) -> String {
     result.as_ref().map_or_else(F::to_string, |()| "ok".to_owned())
 }
 
+struct OfMachine<'a>(Node, &'a MetaIo);
+
+impl fmt::Display for OfMachine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OfMachine(owner, MetaIo { ticket, slot, write, .. }) = self;
+        write!(f, "{owner}: metadata {} on m{slot}: ", ticket.0)?;
+        match write {
+            Some(MetaWrite::Bytes { offset, .. }) if *offset < LOG_OFFSET => {
+                write!(f, "superblock at {} KiB", offset / 1024)
+            }
+            Some(MetaWrite::Bytes { offset, .. }) => write!(f, "log page {}", (offset - LOG_OFFSET) / 4096),
+            Some(MetaWrite::Zeroes { lba, blocks }) => write!(f, "zeroes [{lba} +{blocks}]"),
+            None => f.write_str("flush"),
+        }
+    }
+}
+
 /// The number of the host I/O; the rest of the id is the place that it is kept at.
 fn number(io: &IoId) -> u64 {
     io.0 >> 16
@@ -179,6 +202,15 @@ impl fmt::Display for Happening<'_> {
                 write!(f, "the path to m{slot} is down until step {until}")
             }
             Happening::BadBlocks { slot, from, to } => write!(f, "m{slot} can't read [{from} .. {to})"),
+            Happening::MetaSubmitted { owner, io } => OfMachine(*owner, io).fmt(f),
+            Happening::MetaDone { owner, io, op, result } => {
+                write!(f, "{}: {} {}", OfMachine(*owner, io), op_name(*op), outcome(result))
+            }
+            Happening::Crashed { power: true } => f.write_str("---- the power goes"),
+            Happening::Crashed { power: false } => f.write_str("---- the process goes"),
+            Happening::Assembled { present, in_sync, version } => {
+                write!(f, "assembled from {present:?}: version {version} counts, in sync {in_sync:?}")
+            }
             Happening::Phase(name) => write!(f, "---- {name}"),
         }
     }

@@ -50,7 +50,7 @@ impl World {
 
     /// A flush is about to be acknowledged: what was acknowledged before it began is durable.
     pub(crate) fn check_flushed(&self, request: &Request) -> Checked {
-        for lba in 0..self.layout.num_blocks() {
+        for lba in (0..self.layout.num_blocks()).filter(|lba| self.is_written(*lba)) {
             for (slot, at) in self.layout.places(lba) {
                 let keeps = self.disks[slot.index()].durable(*at);
                 let counts = self.array.view().in_sync.contains(*slot);
@@ -61,6 +61,12 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Whether members hold anything that counts in the region of `lba`: in one that was never written to, they
+    /// hold what they like.
+    pub(crate) fn is_written(&self, lba: u64) -> bool {
+        self.written[self.layout.region_of(lba) as usize]
     }
 
     /// A reset is about to be acknowledged: every drive that is there was asked to reset, and answered.
@@ -74,6 +80,9 @@ impl World {
     pub(crate) fn check_copies(&mut self, usable: SlotSet) -> Checked {
         let now = self.oracle.now();
         for lba in 0..self.layout.num_blocks() {
+            if !self.is_written(lba) {
+                continue;
+            }
             let mut first = None;
             for (slot, at) in self.layout.places(lba).iter().filter(|place| usable.contains(place.0)) {
                 let content = self.disks[slot.index()].content(*at);

@@ -27,6 +27,9 @@ impl World {
         ensure(left.is_none(), Rule::Drained, || {
             format!("m{slot} is closed, but {:?} is in flight", left.map(|p| &p.child))
         })?;
+        ensure(disk.meta.is_empty(), Rule::Drained, || {
+            format!("m{slot} is closed, but {:?} is in flight", disk.meta[0].io)
+        })?;
         ensure(!disk.closed, Rule::Drained, || format!("m{slot} is closed twice"))
     }
 

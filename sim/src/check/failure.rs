@@ -20,6 +20,9 @@ impl World {
         } else {
             self.why_no_write(request, view)
         };
+        let newest = self.array.view();
+        let is_denied = request.op.modifies() && !newest.usable().and(newest.unrecordable).is_empty();
+        let reason = if is_denied && reason.is_none() { Some(Seen::Denied) } else { reason };
         let unserved = reason.is_none() && !waits && self.is_unserved(request, view);
         let reason = if unserved { Some(Seen::FailedUnserved) } else { reason };
         ensure(reason.is_some(), Rule::FailedWithoutNeed, || {

@@ -58,6 +58,10 @@ impl LeaseBook {
         self.regions[region as usize].iter().any(|(holder, _)| *holder == channel)
     }
 
+    pub fn is_held(&self, region: RegionId) -> bool {
+        !self.regions[region.0 as usize].is_empty()
+    }
+
     /// The Channel wants to write into the region.
     pub fn check_write(&self, channel: ChannelId, region: u32) -> Checked {
         ensure(self.holds(channel, region), Rule::Lease, || {

@@ -2,7 +2,7 @@
 
 use raid::array::{EventKind, FailCause, Receipt};
 use raid::view::ArrayState;
-use raid::{Epoch, FaultKind, Slot, SlotSet, View};
+use raid::{Array, Epoch, FaultKind, Slot, SlotSet, View};
 
 use super::{Checked, Rule, ensure};
 use crate::coverage::Seen;
@@ -12,7 +12,11 @@ use crate::world::World;
 #[derive(Debug)]
 pub(crate) struct MembershipCheck {
     view: View,
+    /// The newest View that was published.
+    published: Epoch,
+    /// The number of the newest numbered event, and how many were told since the start.
     last_event: u64,
+    told: u64,
     last_event_epoch: Epoch,
     /// The newest View with a change that an event must tell of.
     owed: Epoch,
@@ -30,6 +34,12 @@ pub(crate) struct Blame {
     pub certain_read_errors: u32,
     /// Writes and flushes that failed, or were aborted until nobody believed it any more.
     pub write_errors: u32,
+    /// Of these, errors of metadata I/O.
+    pub meta_errors: u32,
+    /// Read errors that the array knew of at its start.
+    pub read_errors_found: u32,
+    /// The array was started without it.
+    pub absent: bool,
     pub gone: bool,
     /// The operator's order is being carried out.
     pub ordered: bool,
@@ -40,13 +50,17 @@ pub(crate) struct Blame {
 }
 
 impl MembershipCheck {
-    pub fn new(view: &View) -> MembershipCheck {
+    /// Of an Array that was just started.
+    pub fn new(array: &Array) -> MembershipCheck {
         let blame = vec![Blame::default(); raid::ids::SLOTS_MAX];
+        let view = View::clone(array.view());
         MembershipCheck {
-            view: view.clone(),
-            last_event: 0,
+            published: array.published().epoch,
+            last_event: array.events().last_seq(),
+            told: 0,
             last_event_epoch: Epoch(0),
-            owed: Epoch(1),
+            owed: view.epoch,
+            view,
             told_state: None,
             blame,
         }
@@ -69,7 +83,12 @@ impl World {
             self.membership.view = newest;
             self.forget_trusted();
         }
-        if self.array.events().last_seq() != self.membership.last_event {
+        if self.array.published().epoch != self.membership.published {
+            let published = View::clone(self.array.published());
+            self.membership.published = published.epoch;
+            self.check_published(&published)?;
+        }
+        if self.array.events().told() != self.membership.told {
             self.check_events()?;
         }
         Ok(())
@@ -80,8 +99,24 @@ impl World {
         ensure(new.epoch == old.epoch.next(), Rule::Membership, || {
             format!("View {} follows View {}", new.epoch, old.epoch)
         })?;
+        let taken_back = new.in_sync.minus(old.in_sync);
+        if !taken_back.is_empty() {
+            self.coverage.saw(Seen::TakenBack);
+        }
+        let may_take_back = self.array.published().in_sync.minus(new.reachable);
+        let unrecordable = new.unrecordable.minus(old.unrecordable);
+        for slot in unrecordable.iter() {
+            self.coverage.saw(Seen::Unrecordable);
+            let blame = &self.membership.blame[slot.index()];
+            let is_right = blame.meta_errors > 0 && !self.may_lose(&old, slot);
+            ensure(is_right, Rule::Membership, || {
+                format!("m{slot} is taken for unrecordable without need: {blame:?}")
+            })?;
+        }
+        let in_sync_before = if unrecordable.is_empty() { SlotSet::EMPTY } else { may_take_back };
+        let in_sync_before = old.in_sync.iter().chain(in_sync_before.iter()).collect();
         let grown =
-            [(new.in_sync, old.in_sync), (new.reachable, old.reachable), (new.attached, old.attached)];
+            [(new.in_sync, in_sync_before), (new.reachable, old.reachable), (new.attached, old.attached)];
         ensure(grown.iter().all(|(new, old)| new.minus(*old).is_empty()), Rule::Membership, || {
             format!("a member came back from nowhere: {old:?} became {new:?}")
         })?;
@@ -93,13 +128,14 @@ impl World {
         }
         let out = old.in_sync.minus(new.in_sync);
         let lost = old.usable().minus(new.usable()).minus(out);
+        let frozen_by_record = !unrecordable.is_empty();
         for slot in out.iter() {
             self.check_put_out(slot)?;
         }
         for slot in lost.iter() {
             let blame = &self.membership.blame[slot.index()];
             let tolerated = self.may_lose(&old, slot);
-            ensure(blame.gone && !tolerated, Rule::Membership, || {
+            ensure(blame.gone && !tolerated || frozen_by_record, Rule::Membership, || {
                 format!("m{slot} was frozen in without need (gone: {}, tolerated: {tolerated})", blame.gone)
             })?;
             self.coverage.saw(Seen::Frozen);
@@ -124,25 +160,36 @@ impl World {
 
     fn check_events(&mut self) -> Checked {
         let newest = self.array.view().epoch;
-        for event in self.array.events().since(self.membership.last_event) {
-            let (Some(seq), Some(kind), epoch) = (event.seq, event.kind, event.epoch) else {
-                unreachable!("an array that keeps nothing on its drives numbers all its events: {event:?}")
-            };
-            let follows = seq == self.membership.last_event + 1 && epoch >= self.membership.last_event_epoch;
-            ensure(follows && epoch <= newest, Rule::Events, || {
-                format!("event {seq} of View {epoch} follows event {}", self.membership.last_event)
+        let new = self.array.events().told() - self.membership.told;
+        let events: Vec<_> = self.array.events().newest(new).cloned().collect();
+        self.membership.told = self.array.events().told();
+        for event in &events {
+            let (last, kind, epoch) = (self.membership.last_event, event.kind, event.epoch);
+            let kind = kind.expect("the simulator knows of no later version");
+            let may_be_unnumbered = self.keeps_metadata() && self.array.view().recorders().is_empty();
+            let follows = event.seq.map_or(may_be_unnumbered, |seq| seq == last + 1);
+            let in_order = epoch >= self.membership.last_event_epoch && epoch <= newest;
+            ensure(follows && in_order, Rule::Events, || {
+                format!("event {:?} of View {epoch} follows event {last}", event.seq)
             })?;
+            if let Some(seq) = event.seq {
+                self.check_numbered(seq)?;
+                self.membership.last_event = seq;
+                self.chronicle.push((seq, kind, epoch));
+            } else {
+                self.coverage.saw(Seen::Unnumbered);
+            }
             let behind = self.views().find(|view| view.epoch < epoch).map(|view| view.epoch);
             ensure(behind.is_none(), Rule::Events, || {
-                format!("event {seq} tells of View {epoch}, and somebody plans with View {behind:?}")
+                format!("an event tells of View {epoch}, and somebody plans with View {behind:?}")
             })?;
             let has_drive = kind.slot().is_none() || event.drive.is_some();
-            ensure(has_drive, Rule::Events, || format!("event {seq} names no drive: {}", event.text))?;
-            ensure(self.is_true(kind), Rule::Events, || format!("event {seq} is not true: {}", event.text))?;
+            ensure(has_drive, Rule::Events, || format!("an event names no drive: {}", event.text))?;
+            ensure(self.is_true(kind), Rule::Events, || format!("an event is not true: {}", event.text))?;
             if let EventKind::Started(state) | EventKind::StateChanged(state) = kind {
                 self.membership.told_state = Some(state);
             }
-            (self.membership.last_event, self.membership.last_event_epoch) = (seq, epoch);
+            self.membership.last_event_epoch = epoch;
         }
         Ok(())
     }
@@ -158,12 +205,14 @@ impl World {
                     FailCause::WriteError(_) | FailCause::FlushError(_) => blame.write_errors > 0,
                     FailCause::ReadErrors => blame.read_errors >= self.profile.limits.read,
                     FailCause::Operator => blame.was_ordered,
-                    FailCause::RecordError(_) | FailCause::Absent | FailCause::TimedOut => false,
+                    FailCause::RecordError(_) => blame.meta_errors > 0,
+                    FailCause::Absent => blame.absent,
+                    FailCause::TimedOut => false,
                 };
                 is_reason && !view.usable().contains(slot)
             }
             EventKind::Started(_) | EventKind::Stopping | EventKind::StateChanged(_) => true,
-            EventKind::MemberUnrecordable { .. } => false,
+            EventKind::MemberUnrecordable { slot } => view.unrecordable.contains(slot),
         }
     }
 
@@ -175,7 +224,7 @@ impl World {
         })?;
         let everybody = self.views().all(|view| view.epoch >= receipt.epoch);
         ensure(everybody || !receipt.took_effect, Rule::Command, || format!("{receipt:?} is not true"))?;
-        let named = receipt.took_effect || !receipt.waiting_on.is_empty();
+        let named = receipt.took_effect || !receipt.waiting_on.is_empty() || !receipt.recording_on.is_empty();
         ensure(named, Rule::Command, || format!("{receipt:?} does not say what it waits for"))
     }
 

@@ -6,6 +6,7 @@
 //! | `data` | acknowledgements, reads and flushes against the disks and the oracle (clauses 1, 4, 5) |
 //! | `submission` | every child: right place, right member, covered by a lease (clause 5, leases) |
 //! | `failure` | every failed host I/O: was there no way to serve it (clauses 7, 11, 12) |
+//! | `durable` | superblocks, marks and event numbers, by the bytes that a power cut would leave (clauses 1, 2, 10) |
 //! | `membership` | every new View, and the events (clauses 7, 10, 11, 12) |
 //! | `leases` | who may write where, by the messages that were sent |
 //! | `drain` | what `Drained` and the closing of a drive promise |
@@ -13,6 +14,7 @@
 
 mod data;
 mod drain;
+mod durable;
 mod failure;
 mod leases;
 mod membership;
@@ -23,6 +25,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+pub(crate) use durable::RecordCache;
 pub(crate) use leases::LeaseBook;
 pub(crate) use membership::MembershipCheck;
 
@@ -31,6 +34,12 @@ pub(crate) use membership::MembershipCheck;
 pub enum Rule {
     /// 1: acknowledged before it is everywhere, or before the failure has settled.
     AcknowledgedEarly,
+    /// 1: built on a membership that is not durable.
+    NotRecorded,
+    /// 2: written without a durable mark, or a mark cleared too early.
+    NotMarked,
+    /// A member is without a whole superblock.
+    Superblock,
     /// 4: FLUSH or FUA acknowledged with something still in a volatile cache.
     NotDurable,
     /// 5: a read returned what it must not.
@@ -63,6 +72,9 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Rule::AcknowledgedEarly => "clause 1, acknowledged too early",
+            Rule::NotRecorded => "clause 1, not recorded",
+            Rule::NotMarked => "clause 2, not marked",
+            Rule::Superblock => "superblocks",
             Rule::NotDurable => "clause 4, not durable",
             Rule::WrongData => "clause 5, wrong data",
             Rule::WrongMember => "clause 5, wrong member",

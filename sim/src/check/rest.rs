@@ -65,6 +65,7 @@ impl World {
             let blame = &self.membership.blame[slot.index()];
             let counted = member.read_errors();
             let too_many = counted >= self.profile.limits.read && view.usable().contains(slot);
+            let too_many = too_many && counted > blame.read_errors_found;
             ensure(!(too_many && self.may_lose(view, slot)), Rule::Membership, || {
                 format!("m{slot} has {counted} read errors, and is still in")
             })?;
@@ -88,8 +89,12 @@ impl World {
 
     /// All leases were revoked, and came back.
     pub(crate) fn check_leases_back(&self) -> Checked {
+        // Where the zeros of a region may still land, and no mark can follow, the region is kept for ever.
+        let can_record = self.array.view().can_record();
         for shard in &self.shards {
-            let held = (0..self.layout.regions()).map(RegionId).find(|region| shard.is_leased(*region));
+            let is_held =
+                |region: &RegionId| shard.is_leased(*region) && (can_record || self.leases.is_held(*region));
+            let held = (0..self.layout.regions()).map(RegionId).find(is_held);
             ensure(held.is_none(), Rule::Liveness, || {
                 format!("region {held:?} of shard {} was revoked and never came back", shard.id())
             })?;

@@ -44,6 +44,7 @@ impl World {
         let first = self.layout.owner(slot, child.lba).expect("check_placement found it");
         let region = self.layout.region_of(first);
         self.leases.check_write(request.channel, region)?;
+        self.check_marked(region, view)?;
         Ok(Some(region))
     }
 

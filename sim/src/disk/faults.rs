@@ -1,7 +1,7 @@
 //! What is wrong with a drive, and how a child ends because of it.
 
 use raid::FaultKind;
-use raid::channel::{Child, Op};
+use raid::channel::Op;
 
 use crate::profile::Faults;
 use crate::rng::Rng;
@@ -12,6 +12,8 @@ pub(crate) struct Health {
     pub gone: bool,
     /// Nothing completes before.
     pub stalled_until: u64,
+    /// No metadata I/O completes before.
+    pub meta_stalled_until: u64,
     /// Everything fails before.
     pub path_down_until: u64,
     /// Blocks that can't be read, until they are written.
@@ -29,7 +31,26 @@ pub(crate) enum Torn {
     Scattered(u64),
 }
 
+/// What a member I/O does to the drive: its operation and its blocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Doing {
+    pub op: Op,
+    pub lba: u64,
+    pub blocks: u64,
+}
+
 impl Torn {
+    /// What both take, of at most 64.
+    pub fn and(self, other: Torn) -> Torn {
+        match (self, other) {
+            (Torn::Everything, torn) | (torn, Torn::Everything) => torn,
+            (a, b) => {
+                let bits = (0..64).filter(|bit| a.takes(*bit) && b.takes(*bit));
+                Torn::Scattered(bits.fold(0, |mask, bit| mask | 1 << bit))
+            }
+        }
+    }
+
     #[inline]
     pub fn takes(self, block: u64) -> bool {
         match self {
@@ -51,12 +72,12 @@ impl Torn {
 }
 
 impl Health {
-    /// How `child` ends now: aborts and short resources can hit any drive, the rest bad ones only.
+    /// How `doing` ends now: aborts and short resources can hit any drive, the rest bad ones only.
     pub fn outcome(
         &mut self,
         rng: &mut Rng,
         faults: &Faults,
-        child: &Child,
+        doing: &Doing,
         now: u64,
         is_bad: bool,
     ) -> Result<(), FaultKind> {
@@ -72,13 +93,13 @@ impl Health {
         if rng.happens(faults.no_resources_at_end) {
             return Err(FaultKind::NoResources);
         }
-        if child.op == Op::Read && self.hits_bad_blocks(child) {
+        if doing.op == Op::Read && self.hits_bad_blocks(doing) {
             return Err(FaultKind::Media);
         }
         if is_bad {
-            self.break_down(rng, faults, child.op)?;
+            self.break_down(rng, faults, doing.op)?;
         }
-        if child.op.modifies() && self.hits_bad_blocks(child) {
+        if doing.op.modifies() && self.hits_bad_blocks(doing) {
             self.bad_blocks = None; // written anew
         }
         Ok(())
@@ -104,7 +125,7 @@ impl Health {
         Ok(())
     }
 
-    fn hits_bad_blocks(&self, child: &Child) -> bool {
-        self.bad_blocks.is_some_and(|(from, to)| child.lba < to && from < child.lba + child.blocks)
+    fn hits_bad_blocks(&self, doing: &Doing) -> bool {
+        self.bad_blocks.is_some_and(|(from, to)| doing.lba < to && from < doing.lba + doing.blocks)
     }
 }

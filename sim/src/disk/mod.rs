@@ -6,8 +6,11 @@
 //!               (may be on the medium already)      (what reads see)     (what a power cut leaves)
 //! ```
 
+mod bytes;
 mod cache;
 mod faults;
+mod meta;
+mod power;
 
 use std::ops::Range;
 
@@ -15,15 +18,25 @@ use raid::channel::Child;
 use raid::{ChannelId, Epoch, FaultKind, IoId};
 
 use crate::stamp::{Stamp, WriteId};
+use bytes::Bytes;
+pub(crate) use cache::Piece;
 use cache::WriteCache;
-pub(crate) use faults::{Health, Torn};
+pub(crate) use faults::{Doing, Health, Torn};
+pub(crate) use meta::{MetaPending, MetaPhase};
 
 /// One drive.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Disk {
-    /// What reads see.
+    /// What reads see of the blocks from `data_offset` on.
     written: Vec<Stamp>,
+    /// What reads see of the metadata area.
+    written_bytes: Bytes,
     cache: WriteCache,
+    data_offset: u64,
+    /// Metadata I/O under way.
+    pub meta: Vec<MetaPending>,
+    /// Grows with everything that happens to the metadata.
+    pub meta_version: u64,
     /// Whether an unmap changes anything, or is only a hint.
     pub unmap_wipes: bool,
     pub pending: Vec<Pending>,
@@ -54,11 +67,16 @@ pub(crate) struct Pending {
 }
 
 impl Disk {
-    /// A blank drive. `caches`: it has a volatile write cache, and a FLUSH.
-    pub fn new(blocks: u64, caches: bool, unmap_wipes: bool) -> Disk {
+    /// A drive with `blocks` blocks of data that all hold `content`. `caches`: it has a volatile write cache,
+    /// and a FLUSH.
+    pub fn new(data_offset: u64, blocks: u64, content: Stamp, caches: bool, unmap_wipes: bool) -> Disk {
         Disk {
-            written: vec![Stamp::BLANK; blocks as usize],
-            cache: WriteCache::new(blocks, caches),
+            written: vec![content; blocks as usize],
+            written_bytes: Bytes::default(),
+            cache: WriteCache::new(blocks, content, caches),
+            data_offset,
+            meta: Vec::new(),
+            meta_version: 0,
             unmap_wipes,
             pending: Vec::new(),
             health: Health::default(),
@@ -69,19 +87,20 @@ impl Disk {
     /// What a read of block `lba` would find.
     #[inline]
     pub fn content(&self, lba: u64) -> Stamp {
-        self.written[lba as usize]
+        self.written[(lba - self.data_offset) as usize]
     }
 
     /// What a read of these blocks would find.
     #[inline]
     pub fn contents(&self, blocks: Range<u64>) -> &[Stamp] {
-        &self.written[blocks.start as usize..blocks.end as usize]
+        let (start, end) = (blocks.start - self.data_offset, blocks.end - self.data_offset);
+        &self.written[start as usize..end as usize]
     }
 
     /// What a power cut would leave of block `lba`, at the worst.
     #[inline]
     pub fn durable(&self, lba: u64) -> Stamp {
-        self.cache.durable(lba)
+        self.cache.durable(lba - self.data_offset)
     }
 
     /// Takes the child on.
@@ -99,29 +118,38 @@ impl Disk {
         }
         for block in 0..child.blocks {
             if chosen.takes(block) {
-                self.written[(child.lba + block) as usize] = pending.stamp(block);
+                let at = child.lba + block - self.data_offset;
+                self.written[at as usize] = pending.stamp(block);
             }
         }
     }
 
     /// What is on the medium of the child's blocks now is in the write cache; a drive without one keeps it.
     #[inline]
-    pub fn note_written(&mut self, child: &Child) {
-        for lba in child.lba..child.lba + child.blocks {
-            self.cache.write(lba, self.written[lba as usize]);
+    pub fn note_written(&mut self, lba: u64, blocks: u64) {
+        let first = lba - self.data_offset;
+        for block in first..first + blocks {
+            self.cache.write(block, self.written[block as usize]);
         }
     }
 
+    /// How many entries the write cache has had.
+    pub fn cache_now(&self) -> u64 {
+        self.cache.now()
+    }
+
     /// A flush came back well: what had completed before it was submitted is durable.
-    pub fn harden(&mut self, flush: &Pending) {
-        self.cache.harden(flush.covers);
+    pub fn harden(&mut self, covers: u64) {
+        self.cache.harden(covers);
+        self.meta_version += 1;
     }
 
     /// A reset ends what is under way, or some of it.
     pub fn reset(&mut self, mut aborts: impl FnMut() -> bool) {
-        for pending in &mut self.pending {
-            if pending.doom.is_none() && aborts() {
-                pending.doom = Some(FaultKind::Aborted);
+        let dooms = self.pending.iter_mut().map(|pending| &mut pending.doom);
+        for doom in dooms.chain(self.meta.iter_mut().map(|meta| &mut meta.doom)) {
+            if doom.is_none() && aborts() {
+                *doom = Some(FaultKind::Aborted);
             }
         }
     }
@@ -145,7 +173,7 @@ impl Pending {
 
     /// What the child leaves in its block number `block`.
     #[inline]
-    fn stamp(&self, block: u64) -> Stamp {
+    pub fn stamp(&self, block: u64) -> Stamp {
         match self.child.op {
             raid::channel::Op::Write => {
                 Stamp::data(self.write, self.host_lba + self.child.host_offset_blocks + block)
@@ -169,18 +197,18 @@ mod tests {
 
     fn write_all(disk: &mut Disk, pending: &Pending) {
         disk.put(pending, Torn::Everything);
-        disk.note_written(&pending.child);
+        disk.note_written(pending.child.lba, pending.child.blocks);
     }
 
     #[test]
     fn a_flush_covers_what_had_completed_before_it_was_submitted_and_no_more() {
-        let mut disk = Disk::new(16, true, true);
+        let mut disk = Disk::new(0, 16, Stamp::BLANK, true, true);
         write_all(&mut disk, &child(Op::Write, 4, 2));
         disk.submit(child(Op::Flush, 0, 0));
         write_all(&mut disk, &child(Op::WriteZeroes, 5, 2));
         let flush = disk.pending.pop().unwrap();
         assert_eq!(disk.durable(4), Stamp::BLANK);
-        disk.harden(&flush);
+        disk.harden(flush.covers);
         assert_eq!(
             [4, 5, 6].map(|lba| disk.durable(lba)),
             [Stamp::data(7, 102), Stamp::data(7, 103), Stamp::BLANK]
@@ -190,14 +218,14 @@ mod tests {
 
     #[test]
     fn a_drive_without_a_cache_keeps_at_once() {
-        let mut disk = Disk::new(16, false, true);
+        let mut disk = Disk::new(0, 16, Stamp::BLANK, false, true);
         write_all(&mut disk, &child(Op::Write, 4, 1));
         assert_eq!(disk.durable(4), Stamp::data(7, 102));
     }
 
     #[test]
     fn an_unmap_may_be_a_mere_hint() {
-        let mut disk = Disk::new(16, false, false);
+        let mut disk = Disk::new(0, 16, Stamp::BLANK, false, false);
         write_all(&mut disk, &child(Op::Write, 4, 1));
         write_all(&mut disk, &child(Op::Unmap, 4, 1));
         assert_eq!(disk.content(4), Stamp::data(7, 102));

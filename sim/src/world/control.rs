@@ -69,6 +69,12 @@ impl World {
             self.trace.note(self.step, &Happening::Stalled { what: "a disk", until });
             self.coverage.saw(Seen::StalledDisk);
         }
+        if self.happens(|profile| profile.control.stall_metadata) && self.keeps_metadata() {
+            let until = self.step + self.rng.between(10, 3000);
+            self.disks[slot.index()].health.meta_stalled_until = until;
+            self.trace.note(self.step, &Happening::Stalled { what: "a disk's metadata", until });
+            self.coverage.saw(Seen::StalledMeta);
+        }
         if self.profile.faults.is_bad(slot, self.host.issued()) {
             self.break_drive(slot);
         }
@@ -82,7 +88,7 @@ impl World {
 
     fn break_drive(&mut self, slot: Slot) {
         let present = self.profile.geometry.member_blocks[slot.index()].is_some();
-        let blocks = self.layout.member_blocks(slot);
+        let blocks = self.layout.data_blocks(slot);
         let health = &self.disks[slot.index()].health;
         if !present || health.gone {
             return;
@@ -101,7 +107,7 @@ impl World {
             self.coverage.saw(Seen::PathDown);
         }
         if self.happens(|profile| profile.control.bad_blocks) {
-            let from = self.rng.below(blocks);
+            let from = self.layout.data_offset() + self.rng.below(blocks);
             let to = from + 1 + self.rng.below(16);
             self.disks[slot.index()].health.bad_blocks = Some((from, to));
             self.trace.note(self.step, &Happening::BadBlocks { slot, from, to });

@@ -6,7 +6,7 @@ use raid::{Fault, FaultKind, IoId};
 use super::World;
 use crate::check::{Checked, Violation};
 use crate::coverage::Seen;
-use crate::disk::{Pending, Torn};
+use crate::disk::{Doing, Pending, Torn};
 use crate::host::ChildError;
 use crate::rng::Rate;
 use crate::trace::Happening;
@@ -31,6 +31,9 @@ impl World {
         }
         self.trace.note(self.step, &Happening::Submitted { channel, io: id, child: &child });
         self.coverage.children += 1;
+        if let Some(region) = region {
+            self.written[region as usize] = true;
+        }
         let request = self.host.get_mut(id).expect("the caller saw it");
         request.live |= 1 << child.index;
         request.touched = true;
@@ -112,6 +115,14 @@ impl World {
         if result != Err(FaultKind::NoResources) {
             request.answered.insert(child.slot);
         }
+        if let Some(region) = pending.region {
+            let is_there = match result {
+                Ok(()) => Some(true),
+                Err(FaultKind::NoResources | FaultKind::Aborted) => None,
+                Err(_) => Some(false),
+            };
+            request.reached.extend(is_there.map(|is_there| (region, child.slot, is_there)));
+        }
         if let Err(kind) = result {
             request.errors.push(ChildError { child: *child, kind });
             let believed = kind == FaultKind::Aborted && request.patience_lost() > 0;
@@ -144,14 +155,15 @@ impl World {
         }
         let faults = &self.profile.faults;
         let is_bad = faults.is_bad(pending.child.slot, self.host.issued());
-        health.outcome(&mut self.rng, faults, &pending.child, self.step, is_bad)
+        let Child { op, lba, blocks, .. } = pending.child;
+        health.outcome(&mut self.rng, faults, &Doing { op, lba, blocks }, self.step, is_bad)
     }
 
     /// What the child did to the medium, now that it is known how it ended.
     fn leave_on_medium(&mut self, pending: &Pending, result: Result<(), FaultKind>) -> Option<Torn> {
         let child = &pending.child;
         match child.op {
-            Op::Flush if result.is_ok() => self.disks[child.slot.index()].harden(pending),
+            Op::Flush if result.is_ok() => self.disks[child.slot.index()].harden(pending.covers),
             Op::Flush | Op::Reset => {}
             Op::Read if result.is_ok() && !pending.early => self.transfer(pending, Torn::Everything),
             Op::Read => {}
@@ -166,7 +178,7 @@ impl World {
                 if !pending.early {
                     self.transfer(pending, chosen);
                 }
-                self.disks[child.slot.index()].note_written(child);
+                self.disks[child.slot.index()].note_written(child.lba, child.blocks);
                 if failed {
                     self.coverage.saw(match chosen {
                         Torn::Nothing => Seen::TornNothing,

@@ -69,6 +69,7 @@ impl World {
             parked: false,
             errors: Vec::new(),
             planned_under: raid::Epoch(0),
+            reached: Vec::new(),
             answered: raid::SlotSet::EMPTY,
         });
         self.coverage.host_ios += 1;
@@ -101,7 +102,11 @@ impl World {
                 }
                 _ if request.asleep => return Err(walks_in_its_sleep(id)),
                 Step::Done(result) => return self.complete(seat, id, result),
-                Step::Zeros { .. } => unreachable!("an array that keeps no log knows of no unwritten region"),
+                Step::Zeros { offset_blocks, blocks } => {
+                    let (first, last) = (offset_blocks as usize, (offset_blocks + blocks) as usize);
+                    request.buffer[first..last].fill(Stamp::BLANK);
+                    self.coverage.saw(Seen::ReadZeros);
+                }
                 Step::Submit(child) => {
                     if !self.submit(seat, id, child)? {
                         return Ok(());
@@ -166,6 +171,9 @@ impl World {
                     self.coverage.saw(Seen::AckedWithMiss);
                 }
                 self.check_acknowledged(request, &write)?;
+                let view = self.seats[seat].machine.view().cloned();
+                let view = view.ok_or_else(|| never_opened(request.channel))?;
+                self.check_miss_recorded(request, &view)?;
                 self.oracle.acknowledge(write);
                 Ok(())
             }

@@ -65,7 +65,12 @@ impl World {
             let (to, message) = match order {
                 FromArray::Channel(id, message) => (Node::Channel(id), Message::Channel(message)),
                 FromArray::Shard(id, message) => (Node::Shard(id), Message::Shard(message)),
-                FromArray::Io(io) => unreachable!("{io:?} of an array that keeps nothing on its drives"),
+                FromArray::Io(io) => {
+                    let slot = io.slot;
+                    self.start_meta(Node::Array, io)?;
+                    self.check_copies_whole(slot)?;
+                    continue;
+                }
                 FromArray::Finished | FromArray::ResetMember(_) => continue,
                 FromArray::CloseMember(slot) => {
                     self.trace.note(self.step, &Happening::DriveClosed(slot));
@@ -80,7 +85,7 @@ impl World {
         self.check_state()
     }
 
-    fn pump_shard(&mut self, id: ShardId) -> Checked {
+    pub(super) fn pump_shard(&mut self, id: ShardId) -> Checked {
         while let Some(message) = self.shards[usize::from(id.0)].take_message() {
             let (to, message) = match message {
                 FromShard::Channel(channel, message) => {
@@ -96,7 +101,10 @@ impl World {
                     self.shards[usize::from(id.0)].copy_done(io.ticket, nobody, now_ms);
                     continue;
                 }
-                FromShard::Io(io) => unreachable!("{io:?} of an array that keeps nothing on its drives"),
+                FromShard::Io(io) => {
+                    self.start_meta(Node::Shard(id), io)?;
+                    continue;
+                }
             };
             self.links.send(Sent { from: Node::Shard(id), to, message });
         }

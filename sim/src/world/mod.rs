@@ -7,17 +7,19 @@ mod control;
 mod drives;
 mod io;
 mod machines;
+mod meta;
+mod start;
 
 use std::sync::Arc;
 
-use raid::array::ArraySpec;
+use raid::array::EventKind;
 use raid::channel::Op;
+use raid::format::RegionState;
 use raid::msg::ToChannel;
-use raid::shard::ShardSpec;
 use raid::view::ArrayState;
-use raid::{Array, Channel, ChannelId, Geometry, IoId, Level, Shard, ShardId, SlotSet, View};
+use raid::{Array, Channel, ChannelId, Epoch, Geometry, IoId, Level, Shard, SlotSet, View};
 
-use crate::check::{Checked, LeaseBook, MembershipCheck, Violation};
+use crate::check::{Checked, LeaseBook, MembershipCheck, RecordCache, Violation};
 use crate::coverage::{Coverage, Seen};
 use crate::disk::Disk;
 use crate::host::Requests;
@@ -26,6 +28,7 @@ use crate::net::{Links, Message, Node};
 use crate::oracle::Oracle;
 use crate::profile::{IOS_MIN, Profile};
 use crate::rng::Rng;
+use crate::stamp::Stamp;
 use crate::trace::{Happening, Trace};
 
 /// A Channel and the thread that it lives on.
@@ -54,6 +57,16 @@ pub(crate) struct World {
     pub shard_views: Vec<Option<Arc<View>>>,
     pub seats: Vec<Seat>,
     pub disks: Vec<Disk>,
+    /// Per drive, the superblock that counts if the power goes.
+    pub records: Vec<RecordCache>,
+    /// Slots that had a member at first.
+    pub filled: SlotSet,
+    /// Per region: a write was sent to a member, or all of it was written at first.
+    pub written: Vec<bool>,
+    /// Per region: a write was acknowledged that some member has missed.
+    pub owed: Vec<bool>,
+    /// Every numbered event that was told: number, kind, View.
+    pub chronicle: Vec<(u64, EventKind, Epoch)>,
     pub links: Links,
     pub host: Requests,
     /// Host I/Os whose child could not be submitted.
@@ -70,6 +83,8 @@ pub(crate) struct World {
     trusted: SlotSet,
     rng: Rng,
     step: u64,
+    /// Steps that took time.
+    ticks: u64,
     next_channel: u32,
     /// Faults are over.
     is_healed: bool,
@@ -82,14 +97,25 @@ impl World {
         let profile = Profile::draw(&mut rng);
         let geometry = Arc::new(profile.geometry.build().expect("profiles draw possible shapes"));
         let layout = Layout::new(&profile.geometry, geometry.region_blocks());
-        let array = Array::new(array_spec(&profile, &geometry), 0);
+        let mut array_rng = Rng::new(seed ^ 0x5eed);
+        let start = start::Start::create(&profile, &geometry, array_rng.between(1, u64::MAX - 1));
+        let array = Array::new(start.array, 0);
+        let unwritten = profile.metadata.as_ref().is_some_and(|m| m.initial == RegionState::Unwritten);
+        let content = if unwritten { Stamp::FOREIGN } else { Stamp::BLANK };
         let disk = |slot: raid::Slot| {
-            let caches = profile.flushes.contains(slot);
-            Disk::new(layout.member_blocks(slot), caches, slot.0 % 3 != 2)
+            let (caches, unmap_wipes) = (profile.flushes.contains(slot), slot.0 % 3 != 2);
+            Disk::new(layout.data_offset(), layout.data_blocks(slot), content, caches, unmap_wipes)
         };
+        let filled = (0..).map(raid::Slot).zip(&profile.geometry.member_blocks);
+        let filled = filled.filter(|(_, blocks)| blocks.is_some()).map(|(slot, _)| slot).collect();
         let mut world = World {
             disks: layout.slots().iter().map(disk).collect(),
-            shards: (0..profile.shards).map(|id| Shard::new(shard_spec(id, &geometry))).collect(),
+            records: layout.slots().iter().map(|_| RecordCache::default()).collect(),
+            written: vec![!unwritten; layout.regions() as usize],
+            owed: vec![false; layout.regions() as usize],
+            chronicle: Vec::new(),
+            filled,
+            shards: start.shards.into_iter().map(Shard::new).collect(),
             shard_views: vec![None; usize::from(profile.shards)],
             seats: Vec::new(),
             links: Links::default(),
@@ -98,12 +124,13 @@ impl World {
             unseen_removals: Vec::new(),
             oracle: Oracle::new(layout.num_blocks()),
             leases: LeaseBook::new(layout.regions()),
-            membership: MembershipCheck::new(array.view()),
+            membership: MembershipCheck::new(&array),
             coverage: Coverage::of_one_seed(),
             trace: Trace::new(readable),
             depth_max: profile.workload.depth_max,
             trusted: array.view().in_sync,
             step: 0,
+            ticks: 0,
             next_channel: 1,
             is_healed: false,
             profile,
@@ -138,6 +165,7 @@ impl World {
     /// One step with everything that the profile allows.
     pub fn step_chaos(&mut self) -> Checked {
         self.advance();
+        self.ticks += 1;
         self.meddle()?;
         let may_submit = self.host.len() < self.depth_max && !self.seats.is_empty();
         let pace = &self.profile.pace;
@@ -146,12 +174,16 @@ impl World {
             if self.links.are_empty() { 0 } else { pace.deliver },
             if self.disks.iter().any(|disk| !disk.pending.is_empty()) { pace.complete } else { 0 },
             if self.parked.is_empty() { 0 } else { pace.resume },
+            if self.disks.iter().any(|disk| !disk.meta.is_empty()) { pace.metadata } else { 0 },
+            u32::from(self.is_ringing()),
         ];
         match self.rng.weighted(&weights) {
             Some(0) => self.issue()?,
             Some(1) => self.deliver()?,
             Some(2) => self.complete_some_child()?,
-            Some(_) => self.resume_some_io()?,
+            Some(3) => self.resume_some_io()?,
+            Some(4) => self.complete_some_meta()?,
+            Some(_) => self.ring()?,
             // All that is in flight waits for members that are gone; the host has other things to do.
             None => self.depth_max += 1,
         }
@@ -165,6 +197,7 @@ impl World {
         self.links.heal();
         for disk in &mut self.disks {
             disk.health.stalled_until = 0;
+            disk.health.meta_stalled_until = 0;
             disk.health.path_down_until = 0;
             disk.health.bad_blocks = None;
         }
@@ -174,16 +207,18 @@ impl World {
         Ok(())
     }
 
-    /// One step without faults. False when nothing is under way any more.
+    /// One step without faults, which takes no time. False when nothing is under way any more.
     pub fn step_healed(&mut self) -> Result<bool, Violation> {
         self.advance();
         let busy = self.disks.iter().any(|disk| !disk.pending.is_empty());
-        let weights =
-            [u32::from(!self.links.are_empty()), u32::from(busy), u32::from(!self.parked.is_empty())];
-        match self.rng.weighted(&weights) {
+        let meta = self.disks.iter().any(|disk| !disk.meta.is_empty());
+        let something = [!self.links.are_empty(), busy, !self.parked.is_empty(), meta, self.is_ringing()];
+        match self.rng.weighted(&something.map(u32::from)) {
             Some(0) => self.deliver()?,
             Some(1) => self.complete_some_child()?,
-            Some(_) => self.resume_some_io()?,
+            Some(2) => self.resume_some_io()?,
+            Some(3) => self.complete_some_meta()?,
+            Some(_) => self.ring()?,
             None => return Ok(false),
         }
         self.close_idle_seats()?;
@@ -196,9 +231,9 @@ impl World {
         self.coverage.steps += 1;
     }
 
-    /// The clock that the machines are given: it has no meaning but its order.
+    /// The clock that the machines are given.
     fn now_ms(&self) -> u64 {
-        self.step / 8
+        self.ticks * self.profile.pace.clock / 64
     }
 
     /// The Views that planners use, or will use first when they arrive.
@@ -240,23 +275,6 @@ impl World {
             self.coverage.saw(Seen::Missing);
         }
     }
-}
-
-fn array_spec(profile: &Profile, geometry: &Arc<Geometry>) -> ArraySpec {
-    let members = profile.geometry.member_blocks.iter().enumerate();
-    ArraySpec {
-        geometry: Arc::clone(geometry),
-        drives: members.map(|(slot, blocks)| blocks.map(|_| format!("d{slot}"))).collect(),
-        flushes: profile.flushes,
-        on_failed: profile.on_failed,
-        limits: profile.limits,
-        shards: profile.shards,
-        record: None,
-    }
-}
-
-fn shard_spec(id: u16, geometry: &Arc<Geometry>) -> ShardSpec {
-    ShardSpec { id: ShardId(id), geometry: Arc::clone(geometry), log: None, idle_ms: 1000 }
 }
 
 /// What the coverage calls a host I/O.
