@@ -208,11 +208,12 @@ impl Registry {
         looked: Vec<Looked>,
         make: Option<Level>,
     ) -> Result<Attempt, CreateError> {
-        let missing = params.members.iter().flatten().find(|name| !is_there(name));
+        let was_read = |name: &&String| looked.iter().any(|looked| looked.found.drive == **name);
+        let missing = params.members.iter().flatten().find(|name| !was_read(name));
         let (Some(level), None) = (make, missing) else {
             let missing = missing.map_or_else(
                 || "none of them is a member".to_owned(),
-                |name| format!("'{name}' is not there, and none of the others is a member"),
+                |name| format!("'{name}' is not there, or can't be read, and none of the others is a member"),
             );
             let why = format!("array {}: nothing to start on its drives: {missing}", params.name);
             return Ok(Attempt::NotYet { why, until_ms: None, judged: None });
@@ -358,7 +359,14 @@ async fn look(id: ArrayId, params: &CreateParams) -> Result<Vec<Looked>, CreateE
             Err(CreateError::NoSuchDrive(_)) => continue,
             Err(error) => return Err(error),
         };
-        let copies = label::read_head(&drive).await?.copies;
+        let copies = match label::read_head(&drive).await {
+            Ok(head) => head.copies,
+            // As if it were not there: the others may do without it.
+            Err(error) => {
+                tracing::error!(array = params.name, "{error}");
+                continue;
+            }
+        };
         let found = FoundDrive {
             drive: name.clone(),
             blocks: drive.num_blocks(),

@@ -197,8 +197,21 @@ impl Registry {
             return Ok(());
         }
         let owner = self.array(name)?;
-        self.pool.borrow().may_leave(name)?;
+        match afterwards {
+            Afterwards::Wipe => self.pool.borrow().may_leave(name)?,
+            // What stands on it and is stopped itself will look for it again.
+            Afterwards::Stop | Afterwards::Leave => self.may_stop(name)?,
+        }
         if owner.unregister(afterwards, done) { Ok(()) } else { Err(ArrayError::Going(name.to_owned())) }
+    }
+
+    /// Whether no array that runs stands on this one.
+    fn may_stop(&self, name: &str) -> Result<(), PoolRefusal> {
+        let pool = self.pool.borrow();
+        match pool.user_of(name) {
+            Some(above) if self.array(above).is_ok() => pool.may_leave(name),
+            _ => Ok(()),
+        }
     }
 
     /// Answers now if there are events, or when there are, or after `query.wait_s` seconds.
