@@ -1,12 +1,13 @@
 //! Whether file drives can be opened or made.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
-use basalt_config::{Bytes, Config, DriveKind, Spanned};
+use basalt_config::{Bytes, Config, Drive, DriveKind, Metadata, Spanned};
+use raid::format::{COPY_OFFSETS, SUPERBLOCK_BYTES, decode};
 use rustix::fs::{Access, access, statvfs};
 
 use super::Finding;
@@ -19,12 +20,43 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     for drive in &config.drives {
         let DriveKind::File { path, size, .. } = &drive.kind else { continue };
         match look(path, size) {
+            Err(finding) if is_member_of_known(config, drive) => found.push(finding.forgiven()),
             Err(finding) => found.push(*finding),
             Ok(may_grow) => add_growth(&mut growth, path, may_grow),
         }
     }
     found.extend(growth.into_values().filter_map(Growth::finding));
     found
+}
+
+/// Whether another drive of the same array has the array's superblock on it: it may go on without this one.
+fn is_member_of_known(config: &Config, drive: &Drive) -> bool {
+    let arrays = config.arrays.iter().filter(|array| array.metadata.value == Metadata::Drives);
+    let mut files = arrays.map(|array| {
+        let members = array.members.iter().filter_map(|member| config.drive(member.name()?));
+        members.filter_map(|member| file_below(config, member)).collect::<Vec<_>>()
+    });
+    let is_this = |file: &&Drive| file.name.value == drive.name.value;
+    files.any(|files| files.iter().any(is_this) && files.iter().any(|file| !is_this(file) && is_member(file)))
+}
+
+/// The file drive that `drive` is or lies over.
+fn file_below<'c>(config: &'c Config, drive: &'c Drive) -> Option<&'c Drive> {
+    match &drive.kind {
+        DriveKind::File { .. } => Some(drive),
+        DriveKind::Faulty { over, .. } => file_below(config, config.drive(over)?),
+        DriveKind::Memory { .. } | DriveKind::Nvme { .. } | DriveKind::Bdev(_) => None,
+    }
+}
+
+fn is_member(drive: &Drive) -> bool {
+    let DriveKind::File { path, .. } = &drive.kind else { return false };
+    let superblock = |at: u64| {
+        let mut bytes = vec![0; SUPERBLOCK_BYTES];
+        File::open(&path.value).ok()?.read_exact_at(&mut bytes, at).ok()?;
+        decode(&bytes).ok()
+    };
+    COPY_OFFSETS.into_iter().any(|at| superblock(at).is_some())
 }
 
 /// What sparse files on one file system may still take.

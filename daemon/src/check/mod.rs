@@ -50,6 +50,12 @@ impl Finding {
         Finding { severity: Severity::Warning, ..Finding::error(place, reason, remedy) }
     }
 
+    /// The same about a drive that its array may do without.
+    fn forgiven(self) -> Finding {
+        let reason = format!("{}; its array starts without it, if it can", self.reason);
+        Finding { severity: Severity::Warning, reason, ..self }
+    }
+
     /// As a message with the line of the YAML.
     pub fn render(&self, colour: Colour) -> String {
         let text = self.place.point_out(&self.reason, &self.remedy, colour);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::values::{duration_ms, rate, size_bytes};
+use super::values::{Wait, duration_ms, rate, size_bytes, wait};
 
 /// A RAID for NVMe drives in userspace: describe the system in one YAML file, run it, steer it while it runs.
 #[derive(Debug, Parser)]
@@ -90,26 +90,26 @@ pub struct RunArgs {
 pub enum ArrayCommand {
     /// Make an array of drives that the daemon has open, and start it.
     Create(CreateArgs),
-    /// Take an array apart for good.
+    /// Take an array apart for good: its drives forget that they were members.
     Delete { array: String },
     /// Show one array in full.
     Show { array: String },
     /// Start an array that is stopped, or that waits for members.
     Start {
         array: String,
-        /// Start it although members are missing.
+        /// Start it at once, without the members that are missing.
         #[arg(long)]
         degraded: bool,
-        /// Start it although data may be lost by that.
+        /// Start it although another host has it, once that host has been silent for 15 s.
         #[arg(long)]
         force: bool,
     },
-    /// Stop an array: its bdev goes, its drives are closed.
+    /// Stop an array: its bdev goes, its drives are closed, and what is on them stays.
     Stop { array: String },
     /// After a split brain: say which side is kept.
     Resolve {
         array: String,
-        /// The drive whose side is right; the other side is rebuilt from it.
+        /// A drive of the side that is right; nothing of the other side is merged into it.
         #[arg(long, value_name = "DRIVE")]
         keep: String,
     },
@@ -149,6 +149,35 @@ pub struct CreateArgs {
     /// Drives that can't flush and need not.
     #[arg(long, value_delimiter = ',', value_name = "DRIVE,...")]
     pub assume_durable: Vec<String>,
+    /// How long a later start waits for missing members before it goes on without them; or never.
+    #[arg(long, value_parser = wait, value_name = "TIME", default_value = "30s")]
+    pub start_degraded_after: Wait,
+    /// What to do with drives that have something on them.
+    #[arg(long, value_name = "HOW", default_value = "refuse")]
+    pub existing: Existing,
+    /// The same as --existing overwrite: what is on the drives is lost.
+    #[arg(long, conflicts_with = "existing")]
+    pub overwrite: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Existing {
+    /// Refuse them.
+    Refuse,
+    /// Start the array that is on them; make one only if they are all blank.
+    Assemble,
+    /// Make the array all the same.
+    Overwrite,
+}
+
+impl Existing {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Existing::Refuse => "refuse",
+            Existing::Assemble => "assemble",
+            Existing::Overwrite => "overwrite",
+        }
+    }
 }
 
 #[derive(Debug, Args)]

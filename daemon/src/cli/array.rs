@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 
 use super::Exit;
-use super::args::{ArrayCommand, CreateArgs, PolicyArgs, SetArgs};
+use super::args::{ArrayCommand, CreateArgs, Existing, PolicyArgs, SetArgs};
 use super::member::{any_bdev, describe};
 use super::output::Output;
 use crate::client::Client;
@@ -31,7 +31,7 @@ pub fn run(client: &mut Client, command: &ArrayCommand, output: &Output) -> Resu
         }
         ArrayCommand::Resolve { array, keep } => (
             "bdev_basalt_resolve",
-            json!({ "name": array, "keep": keep }),
+            json!({ "name": array, "keep": any_bdev(client, keep)? }),
             format!("{array} keeps the side of {keep}"),
         ),
         ArrayCommand::Set(args) => {
@@ -40,9 +40,10 @@ pub fn run(client: &mut Client, command: &ArrayCommand, output: &Output) -> Resu
         ArrayCommand::Show { .. } => unreachable!("`status` shows arrays"),
     };
     let result = client.call(method, &params, TIMEOUT)?;
-    output.answer(&result, || match result["uuid"].as_str() {
-        Some(uuid) => format!("{done} (uuid {uuid})"),
-        None => describe(&done, &result),
+    output.answer(&result, || match (result["state"].as_str(), result["uuid"].as_str()) {
+        (Some("assembling"), _) => format!("accepted; {}", result["why"].as_str().unwrap_or("it waits")),
+        (_, Some(uuid)) => format!("{done} (uuid {uuid})"),
+        (_, None) => describe(&done, &result),
     });
     Ok(Exit::Done)
 }
@@ -57,7 +58,13 @@ fn create_params(client: &mut Client, args: &CreateArgs) -> Result<Value> {
     params.insert("name".into(), json!(args.array));
     params.insert("level".into(), json!(args.level));
     params.insert("members".into(), json!(members));
-    params.insert("uuid".into(), json!(identity::array_uuid(&args.array).hyphenated().to_string()));
+    if args.metadata.as_deref() == Some("none") {
+        params.insert("uuid".into(), json!(identity::array_uuid(&args.array).hyphenated().to_string()));
+    } else {
+        let existing = if args.overwrite { Existing::Overwrite } else { args.existing };
+        params.insert("existing".into(), json!(existing.as_str()));
+        params.insert("start_degraded_after_ms".into(), json!(args.start_degraded_after.ms()));
+    }
     if !args.spares.is_empty() {
         let spares: Result<Vec<String>> = args.spares.iter().map(|spare| any_bdev(client, spare)).collect();
         params.insert("spares".into(), json!(spares?));

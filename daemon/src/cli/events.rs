@@ -23,10 +23,11 @@ pub struct Page {
     pub events: Vec<Event>,
 }
 
-/// One event. Its number has no gaps within its array.
+/// One event. Numbers have no gaps within their array.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Event {
-    /// None for an event that no member could record.
+    /// None: no member could record it.
+    #[serde(default)]
     pub seq: Option<u64>,
     pub time_ms: u64,
     #[serde(default)]

@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, Parser};
 
-use super::args::{ArrayCommand, Cli, Command, MemberCommand, SyncAction, SyncCommand};
+use super::args::{ArrayCommand, Cli, Command, Existing, MemberCommand, SyncAction, SyncCommand};
 
 fn parsed(line: &str) -> Cli {
     Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{error}"))
@@ -30,6 +30,8 @@ fn every_command_of_the_design_is_there() {
         "basalt status data --watch",
         "basalt status --json",
         "basalt array create data --level raid1 --members d0,d1",
+        "basalt array create data --level raid1 --members d0,d1 --existing assemble",
+        "basalt array create data --level raid1 --members d0,d1 --overwrite --start-degraded-after never",
         "basalt array delete data",
         "basalt array show data --json",
         "basalt array start data --degraded --force",
@@ -70,6 +72,7 @@ fn create_takes_all_that_the_yaml_can_say() {
     assert_eq!(args.policy.member_timeout, Some(2000));
     assert_eq!(args.policy.on_failed.map(|on| on.as_str()), Some("wait"));
     assert_eq!(args.assume_durable, ["d0", "d2"]);
+    assert_eq!((args.existing, args.start_degraded_after.ms()), (Existing::Refuse, Some(30_000)));
 }
 
 #[test]

@@ -28,6 +28,30 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
+/// How long to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// So many milliseconds.
+    Ms(u64),
+    /// For ever.
+    Never,
+}
+
+impl Wait {
+    /// None: for ever.
+    pub fn ms(self) -> Option<u64> {
+        match self {
+            Wait::Ms(ms) => Some(ms),
+            Wait::Never => None,
+        }
+    }
+}
+
+/// A time, or `never`.
+pub fn wait(text: &str) -> Result<Wait, String> {
+    if text == "never" { Ok(Wait::Never) } else { Ok(Wait::Ms(duration_ms(text)?)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,13 @@
-//! Steps that make arrays.
+//! Steps that start arrays, or make them on drives that are all blank.
 
-use basalt_config::{Array, Bytes, Config, Initial, Layout, Member, Metadata, OnFailed, Spanned};
+use std::time::Duration;
+
+use basalt_config::{
+    Array, Bytes, Config, Initial, Layout, Member, Metadata, OnFailed, Spanned, StartDegraded,
+};
 use serde_json::{Value, json};
 
-use super::{Learn, Made, SLOW, Step, bdev_name};
+use super::{Learn, Made, Needs, SLOW, Step, bdev_name};
 use crate::identity;
 
 pub(super) fn steps(config: &Config) -> Vec<Step> {
@@ -18,10 +22,24 @@ fn create(config: &Config, array: &Array) -> Step {
         method: "bdev_basalt_create",
         params: params(config, array),
         fills: Vec::new(),
-        learns: Some(Learn::ArrayUuid(name.clone())),
+        learns: Some(Learn::Array(name.clone())),
         timeout: SLOW,
         place: array.place.clone(),
         makes: Some(Made::Array { name: name.clone() }),
+        needs: needs(array),
+        may_fail: false,
+    }
+}
+
+/// An array that keeps nothing on its drives can't wait for them: it waits to be made.
+fn needs(array: &Array) -> Needs {
+    let below = array.members.iter().filter_map(|member| match &member.value {
+        Member::Array(name) => Some(name.clone()),
+        Member::Drive(_) | Member::Missing => None,
+    });
+    match array.metadata.value {
+        Metadata::Drives => Needs::Nothing,
+        Metadata::None => Needs::All(below.collect()),
     }
 }
 
@@ -40,8 +58,21 @@ fn params(config: &Config, array: &Array) -> Value {
             OnFailed::Wait => "wait",
         },
         "max_errors": { "read": array.max_errors.read.value, "write": array.max_errors.write.value },
-        "uuid": identity::array_uuid(&array.name).hyphenated().to_string(),
+        "member_timeout_ms": millis(array.member_timeout.value),
     });
+    match array.metadata.value {
+        // What it is, is on its drives.
+        Metadata::Drives => {
+            params["existing"] = json!("assemble");
+            params["start_degraded_after_ms"] = match array.start_degraded.value {
+                StartDegraded::After(time) => json!(millis(time)),
+                StartDegraded::Never => Value::Null,
+            };
+        }
+        Metadata::None => {
+            params["uuid"] = json!(identity::array_uuid(&array.name).hyphenated().to_string());
+        }
+    }
     let spares: Vec<String> = array.spares.iter().map(|spare| drive_bdev(config, spare)).collect();
     let durable = durable_members(config, array);
     let kb = |size: &Spanned<Bytes>| json!(size.get() >> 10);
@@ -61,6 +92,10 @@ fn params(config: &Config, array: &Array) -> Value {
         }
     }
     params
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The value, if the file says it: a default has the place of its array.

@@ -1,11 +1,12 @@
 //! Steps that open drives, and the names of their bdevs.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use basalt_config::{Config, Drive, DriveKind, NvmeTransport, Place};
+use basalt_config::{Config, Drive, DriveKind, Metadata, NvmeTransport, Place};
 use serde_json::{Value, json};
 
-use super::{Made, QUICK, SLOW, Step};
+use super::{Made, Needs, QUICK, SLOW, Step};
 
 /// How long we wait for a bdev that somebody else makes. bdev_get_bdevs counts in milliseconds.
 const FOREIGN_BDEV_WAIT_MS: u64 = 10_000;
@@ -39,8 +40,10 @@ fn controller_name<'c>(config: &'c Config, drive: &'c Drive, transport: &NvmeTra
 }
 
 pub(super) fn steps(config: &Config) -> Vec<Step> {
+    let dispensable = dispensable(config);
     let mut steps = Vec::new();
     for drive in config.drives_in_build_order() {
+        let first = steps.len();
         match &drive.kind {
             DriveKind::File { .. } => steps.push(file(drive)),
             DriveKind::Memory { .. } => steps.push(memory(drive)),
@@ -57,8 +60,26 @@ pub(super) fn steps(config: &Config) -> Vec<Step> {
             }
             DriveKind::Faulty { .. } => steps.push(faulty(config, drive)),
         }
+        let may_fail = dispensable.contains(drive.name.value.as_str());
+        steps[first..].iter_mut().for_each(|step| step.may_fail = may_fail);
     }
     steps
+}
+
+/// Drives of arrays that have their membership on their drives, and what lies below those drives: the array
+/// sees what is missing, and knows whether it may go on.
+fn dispensable(config: &Config) -> BTreeSet<&str> {
+    let arrays = config.arrays.iter().filter(|array| array.metadata.value == Metadata::Drives);
+    let mut names: BTreeSet<&str> =
+        arrays.flat_map(|array| array.members.iter().filter_map(|member| member.name())).collect();
+    for drive in config.drives_in_build_order().into_iter().rev() {
+        if let DriveKind::Faulty { over, .. } = &drive.kind
+            && names.contains(drive.name.value.as_str())
+        {
+            names.insert(&over.value);
+        }
+    }
+    names
 }
 
 fn file(drive: &Drive) -> Step {
@@ -79,6 +100,8 @@ fn file(drive: &Drive) -> Step {
         timeout: SLOW,
         place: path.place.clone(),
         makes: Some(made(name, "bdev_basalt_file_delete")),
+        needs: Needs::Nothing,
+        may_fail: false,
     }
 }
 
@@ -99,6 +122,8 @@ fn memory(drive: &Drive) -> Step {
         timeout: QUICK,
         place: size.place.clone(),
         makes: Some(made(name, "bdev_malloc_delete")),
+        needs: Needs::Nothing,
+        may_fail: false,
     }
 }
 
@@ -116,6 +141,8 @@ fn faulty(config: &Config, drive: &Drive) -> Step {
         timeout: QUICK,
         place: over.place.clone(),
         makes: Some(made(name, "bdev_basalt_faulty_delete")),
+        needs: Needs::Nothing,
+        may_fail: false,
     }
 }
 
@@ -137,6 +164,8 @@ fn attach(drive: &Drive, transport: &NvmeTransport, place: &Place) -> Step {
         timeout: SLOW,
         place: place.clone(),
         makes: Some(made(name, "bdev_nvme_detach_controller")),
+        needs: Needs::Nothing,
+        may_fail: false,
     }
 }
 
@@ -173,6 +202,8 @@ fn exists(what: &str, bdev: &str, wait_ms: u64, place: &Place) -> Step {
         timeout: Duration::from_millis(wait_ms) + QUICK,
         place: place.clone(),
         makes: None,
+        needs: Needs::Nothing,
+        may_fail: false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Steps that show arrays to hosts: one transport, one discovery service, one subsystem for each export.
 //!
-//! A subsystem gets its namespaces before it listens, so that no host sees it empty.
+//! A subsystem gets its namespaces before it listens, so that no host sees it empty. A namespace whose array
+//! does not run yet is put off, and a subsystem that has none yet does not listen.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -8,7 +9,7 @@ use std::net::SocketAddr;
 use basalt_config::{Config, Export, Hosts, Place, Spanned};
 use serde_json::{Value, json};
 
-use super::{Fact, Fill, Made, QUICK, Step};
+use super::{Fact, Fill, Made, Needs, QUICK, Step};
 use crate::identity;
 use crate::memory::pools::Pools;
 
@@ -33,7 +34,7 @@ pub(super) fn steps(config: &Config) -> Vec<Step> {
         }
         steps.extend(export.namespaces.iter().zip(1..).map(|(array, nsid)| namespace(export, array, nsid)));
         for address in &export.listen {
-            steps.push(listen(export.nqn.as_str(), address));
+            steps.push(listen(export, address));
             if discoverable.insert(address.value) {
                 steps.push(discovery(address));
             }
@@ -52,6 +53,8 @@ fn step(what: String, method: &'static str, params: Value, place: &Place) -> Ste
         timeout: QUICK,
         place: place.clone(),
         makes: None,
+        needs: Needs::Nothing,
+        may_fail: false,
     }
 }
 
@@ -96,6 +99,7 @@ fn namespace(export: &Export, array: &Spanned<String>, nsid: u32) -> Step {
     let params = json!({ "nqn": nqn, "namespace": { "bdev_name": array.value, "nsid": nsid } });
     let fill = |pointer, fact| Fill { pointer, array: array.value.clone(), fact };
     Step {
+        needs: Needs::All(vec![array.value.clone()]),
         fills: vec![fill("/namespace/uuid", Fact::Uuid), fill("/namespace/nguid", Fact::Nguid)],
         ..step(
             format!("export {nqn}: namespace {nsid} is array {}", array.value),
@@ -106,10 +110,13 @@ fn namespace(export: &Export, array: &Spanned<String>, nsid: u32) -> Step {
     }
 }
 
-fn listen(nqn: &str, address: &Spanned<SocketAddr>) -> Step {
+fn listen(export: &Export, address: &Spanned<SocketAddr>) -> Step {
+    let nqn = export.nqn.as_str();
     let params = json!({ "nqn": nqn, "listen_address": listen_address(address) });
     let what = format!("export {nqn}: listen on tcp://{}", address.value);
-    step(what, "nvmf_subsystem_add_listener", params, &address.place)
+    let shown: Vec<String> = export.namespaces.iter().map(|array| array.value.clone()).collect();
+    let needs = if shown.is_empty() { Needs::Nothing } else { Needs::Any(shown) };
+    Step { needs, ..step(what, "nvmf_subsystem_add_listener", params, &address.place) }
 }
 
 /// The target has a discovery service of its own; it answers only where it is told to listen.

@@ -47,6 +47,41 @@ pub struct Step {
     pub place: Place,
     /// What it makes, that stopping takes back.
     pub makes: Option<Made>,
+    /// Arrays that must run before it can be done; it is put off until they do.
+    pub needs: Needs,
+    /// The start goes on when it fails: arrays that can tell whether they may do without it will.
+    pub may_fail: bool,
+}
+
+/// Arrays that a step needs to run. An array may wait for its drives long after everything else is up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Needs {
+    /// None.
+    #[default]
+    Nothing,
+    /// Each of these.
+    All(Vec<String>),
+    /// One of these: hosts are not shown something empty.
+    Any(Vec<String>),
+}
+
+impl Needs {
+    /// Whether the step can be done, as far as arrays are concerned.
+    pub fn are_met(&self, runs: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Needs::Nothing => true,
+            Needs::All(arrays) => arrays.iter().all(|array| runs(array)),
+            Needs::Any(arrays) => arrays.iter().any(|array| runs(array)),
+        }
+    }
+
+    /// The arrays that it names.
+    pub fn arrays(&self) -> &[String] {
+        match self {
+            Needs::Nothing => &[],
+            Needs::All(arrays) | Needs::Any(arrays) => arrays,
+        }
+    }
 }
 
 /// A parameter that is known once an array runs: the array's UUID may come from its members' superblocks.
@@ -82,8 +117,8 @@ impl Fact {
 /// What is remembered of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Learn {
-    /// `result.uuid` is the UUID of this array.
-    ArrayUuid(String),
+    /// `result.uuid` is the UUID of this array, and `result.state` tells whether it runs.
+    Array(String),
 }
 
 /// Time for calls that only change state in memory.

@@ -68,6 +68,14 @@ impl Made {
         }
     }
 
+    /// Its name; of an address its role.
+    pub fn name(&self) -> &str {
+        match self {
+            Made::Export { nqn: name } | Made::Array { name } | Made::Drive { name, .. } => name,
+            Made::Discovery { .. } => "discovery",
+        }
+    }
+
     /// The call that takes it back: method and parameters.
     pub fn undo(&self) -> (&'static str, Value) {
         match self {
@@ -76,9 +84,8 @@ impl Made {
                 let params = json!({ "nqn": DISCOVERY_NQN, "listen_address": listen_address });
                 ("nvmf_subsystem_remove_listener", params)
             }
-            // Without durable metadata an array is not stopped and remembered: it ends, its drives stay as
-            // they are.
-            Made::Array { name } => ("bdev_basalt_delete", json!({ "name": name })),
+            // Not deleted: that would make its drives forget it.
+            Made::Array { name } => ("bdev_basalt_stop", json!({ "name": name })),
             Made::Drive { name, closed_by } => (closed_by, json!({ "name": name })),
         }
     }

@@ -9,10 +9,12 @@
 //!     engine: SPDK down              <--outcome--------  ends
 //! ```
 
+mod bring_up;
 mod default;
 mod engine;
 mod failure;
 mod handoff;
+mod known;
 mod operator;
 mod progress;
 pub mod socket;
@@ -30,10 +32,6 @@ use crate::{paths, plan, units};
 use operator::Outcome;
 use progress::Progress;
 use socket::Claimable;
-
-/// Until superblocks exist.
-const NOT_REMEMBERED: &str = "note: membership is not remembered over a restart yet: a member that failed is \
-                              used again after the next start, with the stale data that it has";
 
 /// Runs the daemon in the foreground.
 pub fn run(file: Option<&Path>, log: &str) -> Result<Exit> {
@@ -63,7 +61,6 @@ pub fn run(file: Option<&Path>, log: &str) -> Result<Exit> {
     if claimable == Claimable::Stale {
         progress.notice(&socket::remove_stale(&config.runtime.rpc_socket)?);
     }
-    progress.notice(NOT_REMEMBERED);
     let plan = plan::from_config(&config);
     let outcome = engine::run(&config, backing, plan, ready_line(&config), progress)?;
     Ok(match outcome {

@@ -2,26 +2,25 @@
 //! the shutdown. It never touches SPDK, so it may block; the reactor, which answers it, never does.
 //!
 //! ```text
-//!   bring-up --all done--> up --stop--> stopping --> Stopped
+//!   bring-up --all done--> up --stop--> stopping --> Stopped      up: does what was put off
 //!      |                                   ^
 //!      +------- a step failed, or stop ----+
 //! ```
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use basalt_config::Colour;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
+use super::bring_up::{Later, Up};
 use super::failure;
 use super::progress::Progress;
 use crate::client::{Client, ClientError};
 use crate::paint::Paint;
 use crate::plan::teardown::{self, Live, Phase};
-use crate::plan::{Learn, Made, Step};
+use crate::plan::{Made, Step};
 
 /// The daemon is to stop: by Ctrl-C, SIGTERM or `spdk_kill_instance`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,25 +55,20 @@ pub struct Operator {
 const PHASE_TIMEOUT: Duration = Duration::from_secs(20);
 /// After this it is said what is being waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// So often it is looked whether an array runs that something waits for.
+const LOOK_AFTER_PERIOD: Duration = Duration::from_millis(500);
 /// So often a call that is under way is left for a look at `stop`.
 const LOOK_PERIOD: Duration = Duration::from_millis(200);
 
-/// What the bring-up came to.
-enum Up {
-    All,
-    Stopped,
-    Failed,
-}
-
 /// What a call came to.
-enum Called {
+pub(super) enum Called {
     Answered(Result<Value, ClientError>),
     Stopped,
 }
 
 /// Whether a call is given up when the daemon is told to stop.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Heed {
+pub(super) enum Heed {
     Stop,
     Nothing,
 }
@@ -99,50 +93,43 @@ impl Operator {
                 self.progress.notice("asked to stop in the middle of the start");
                 Outcome::Stopped
             }
-            Up::All => {
-                self.progress.headline(&self.ready);
-                let asked = self.stop.recv();
-                self.progress.notice(if asked.is_ok() {
-                    "asked to stop"
-                } else {
-                    "the reactor ended: stopping"
-                });
+            Up::All(later) => {
+                self.tell_ready(&later);
+                let asked = self.stay_up(&mut client, later, &mut made);
+                self.progress.notice(if asked { "asked to stop" } else { "the reactor ended: stopping" });
                 Outcome::Stopped
             }
         };
         if self.take_back(&mut client, &made) { outcome } else { worse(outcome) }
     }
 
-    fn bring_up(&self, client: &mut Client, made: &mut Vec<Made>) -> Up {
-        let mut uuids = BTreeMap::new();
-        for step in &self.plan {
-            if let Ok(Stop) = self.stop.try_recv() {
-                return Up::Stopped;
+    fn tell_ready(&self, later: &Later) {
+        match &later.waits_for()[..] {
+            [] => self.progress.headline(&self.ready),
+            waiting => {
+                let waiting = waiting.join(", ");
+                self.progress.headline(&format!("{}; exports wait for array {waiting}", self.ready));
             }
-            let params = fill(step, &uuids);
-            match self.call(client, step.method, &params, step.timeout, &step.what, Heed::Stop) {
-                Called::Answered(Ok(result)) => learn(step, &result, &mut uuids),
-                Called::Answered(Err(error)) => {
-                    // A call that ran out of time may still have made it.
-                    if matches!(error, ClientError::TimedOut { .. }) {
-                        made.extend(step.makes.clone());
-                    }
-                    self.report(step, &params, &error);
-                    return Up::Failed;
-                }
-                Called::Stopped => {
-                    made.extend(step.makes.clone());
-                    return Up::Stopped;
-                }
-            }
-            made.extend(step.makes.clone());
-            self.progress.done(&step.what);
         }
-        Up::All
+    }
+
+    /// Does what was put off, until the daemon is asked to stop. False if nobody will ever ask.
+    fn stay_up(&self, client: &mut Client, mut later: Later, made: &mut Vec<Made>) -> bool {
+        loop {
+            match self.stop.recv_timeout(LOOK_AFTER_PERIOD) {
+                Ok(Stop) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.look_after(client, &mut later, made) {
+                        return true;
+                    }
+                }
+            }
+        }
     }
 
     /// A call that says what it waits for when it takes long.
-    fn call(
+    pub(super) fn call(
         &self,
         client: &mut Client,
         method: &str,
@@ -176,7 +163,7 @@ impl Operator {
         Called::Answered(answer)
     }
 
-    fn report(&self, step: &Step, params: &Value, error: &ClientError) {
+    pub(super) fn report(&self, step: &Step, params: &Value, error: &ClientError) {
         let colour = match self.progress.paint() {
             Paint::On => Colour::Always,
             Paint::Off => Colour::Never,
@@ -229,27 +216,6 @@ fn worse(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::StartFailed => Outcome::StartFailed,
         Outcome::Stopped | Outcome::StopIncomplete => Outcome::StopIncomplete,
-    }
-}
-
-/// The parameters, with what only the running system knows.
-fn fill(step: &Step, uuids: &BTreeMap<String, Uuid>) -> Value {
-    let mut params = step.params.clone();
-    for fill in &step.fills {
-        let Some(uuid) = uuids.get(&fill.array) else { continue };
-        let (parent, key) = fill.pointer.rsplit_once('/').expect("a JSON pointer begins with a slash");
-        if let Some(parent) = params.pointer_mut(parent) {
-            parent[key] = json!(fill.fact.render(*uuid));
-        }
-    }
-    params
-}
-
-fn learn(step: &Step, result: &Value, uuids: &mut BTreeMap<String, Uuid>) {
-    if let Some(Learn::ArrayUuid(array)) = &step.learns
-        && let Some(uuid) = result["uuid"].as_str().and_then(|text| Uuid::parse_str(text).ok())
-    {
-        uuids.insert(array.clone(), uuid);
     }
 }
 

@@ -11,11 +11,6 @@ pub fn for_array(array: &Array) -> Vec<String> {
         ArrayState::Degraded => {
             let mut lines = vec![format!("{}. {}", degraded_safety(array), lost(array))];
             lines.push(format!("Next: `basalt events {name}` tells what happened and when."));
-            lines.push(
-                "Do not restart the daemon before you have copied the data: it does not remember yet \
-                 which member missed writes."
-                    .to_owned(),
-            );
             lines
         }
         ArrayState::Failed => vec![
@@ -26,16 +21,35 @@ pub fn for_array(array: &Array) -> Vec<String> {
             ),
             format!("Next: `basalt events {name}`; then bring the drives back. Write to none of them."),
         ],
-        ArrayState::Assembling => {
-            vec![format!(
-                "Waits for members. {} `basalt array start {name} --degraded` goes on without them.",
-                lost(array)
-            )]
-        }
-        ArrayState::Stopped => {
-            vec![format!("Stopped by command: hosts can't reach it. Next: `basalt array start {name}`.")]
+        ArrayState::Assembling => not_running(array, "It does not run: hosts can't reach it."),
+        ArrayState::Stopped => not_running(array, "Stopped by command: hosts can't reach it."),
+    }
+}
+
+/// The daemon's own words, with the names that it leaves open.
+fn not_running(array: &Array, what: &str) -> Vec<String> {
+    let mut lines = vec![what.to_owned()];
+    for member in array.slots() {
+        let (Some(drive), Some(verdict)) = (&member.drive, &member.verdict) else { continue };
+        if member.state != MemberState::InSync {
+            lines.push(format!(
+                "{drive}: {}",
+                named(&verdict.replace(" DRIVE", &format!(" {drive}")), &array.name)
+            ));
         }
     }
+    lines.extend(array.why.as_deref().map(|why| upper(&named(why, &array.name))));
+    lines
+}
+
+/// `basalt array start ARRAY` with the array's name.
+pub fn named(text: &str, array: &str) -> String {
+    text.replace(" ARRAY", &format!(" {array}"))
+}
+
+fn upper(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn active(array: &Array) -> Vec<String> {

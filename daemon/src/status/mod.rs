@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::cli::{Exit, Output};
 use crate::client::{Client, ClientError};
 use crate::units;
+pub use hint::named;
 use model::{Array, ArrayState, Subsystem};
 use render::Snapshot;
 

@@ -11,6 +11,9 @@ pub struct Array {
     pub uuid: String,
     pub level: String,
     pub state: ArrayState,
+    /// Why it does not run, and what to do.
+    #[serde(default)]
+    pub why: Option<String>,
     #[serde(default)]
     pub num_blocks: u64,
     #[serde(default)]
@@ -80,6 +83,9 @@ pub struct Member {
     pub read_errors: u64,
     #[serde(default)]
     pub write_errors: u64,
+    /// What its drive is, in words, while the array does not run.
+    #[serde(default)]
+    pub verdict: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

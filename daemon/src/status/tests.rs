@@ -60,14 +60,39 @@ fn three_way_mirror_says_what_it_still_tolerates() {
 fn missing_slot_and_spare() {
     let missing = json!({ "slot": 1, "drive": null, "uuid": null, "state": "missing" });
     let spare = json!({ "slot": null, "drive": "d9", "uuid": "", "state": "spare" });
-    let waiting = array("data", "raid1", "assembling", &[member(0, "d0", "in_sync"), missing, spare]);
+    let mut waiting = array("data", "raid1", "assembling", &[member(0, "d0", "in_sync"), missing, spare]);
+    waiting["why"] = json!(
+        "array data: waits for d1 (slot 1), and then starts without; \
+        to start it at once: basalt array start ARRAY --degraded"
+    );
     insta::assert_snapshot!(show(&[waiting], &[], Paint::Off));
+}
+
+#[test]
+fn a_split_array_says_what_each_drive_is() {
+    let split = |slot, drive: &str, generation: &str| {
+        let mut member = member(slot, drive, "split");
+        member["verdict"] = json!(format!(
+            "split: parts of its array went on without each other, this one as generation {generation}; \
+             say which side to keep: basalt array resolve ARRAY --keep DRIVE"
+        ));
+        member
+    };
+    let mut array = array("data", "raid1", "assembling", &[split(0, "d0", "0a"), split(1, "d1", "0b")]);
+    array["why"] = json!(
+        "array data: is not started: it is split; these parts went on without each other: \
+        d0 (generation 0a, epoch 3); d1 (generation 0b, epoch 3); \
+        say which to keep: basalt array resolve ARRAY --keep DRIVE"
+    );
+    insta::assert_snapshot!(show(&[array], &[], Paint::Off));
 }
 
 #[test]
 fn failed_and_stopped() {
     let failed = array("a", "raid0", "failed", &[member(0, "d0", "in_sync"), member(1, "d1", "faulty")]);
-    let stopped = array("b", "raid1", "stopped", &[member(0, "d2", "in_sync"), member(1, "d3", "in_sync")]);
+    let mut stopped =
+        array("b", "raid1", "stopped", &[member(0, "d2", "in_sync"), member(1, "d3", "in_sync")]);
+    stopped["why"] = json!("it was stopped; to start it: basalt array start ARRAY");
     insta::assert_snapshot!(show(&[failed, stopped], &[], Paint::Off));
 }
 

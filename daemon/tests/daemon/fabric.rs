@@ -109,7 +109,7 @@ fn a_stop_that_waits_says_for_what_and_a_second_wish_ends_it() {
     let mut initiator_daemon = near.run(&initiator(far.port));
     target_daemon.signal(Signal::STOP);
     initiator_daemon.signal(Signal::TERM);
-    initiator_daemon.wait_for_line("waiting for drive t0 to stop");
+    initiator_daemon.wait_for_line("waiting for array near to stop");
     initiator_daemon.signal(Signal::TERM);
     assert_eq!(initiator_daemon.wait().code(), Some(1), "{}", initiator_daemon.said);
     assert!(initiator_daemon.said.contains("asked again: ending at once"), "{}", initiator_daemon.said);

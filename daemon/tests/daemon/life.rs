@@ -20,7 +20,6 @@ exports:
 fn a_mirror_comes_up_is_exported_and_goes_down() {
     let place = Place::new();
     let mut daemon = place.start(MIRROR);
-    daemon.wait_for_line("membership is not remembered over a restart");
     daemon.wait_for_line("drive d0: file");
     daemon.wait_for_line("array data: raid1 of d0 d1");
     let ready = daemon.wait_for_line("ready: ");
