@@ -164,20 +164,20 @@ impl Registry {
         let looked = look(id, params).await?;
         let found: Vec<FoundDrive> = looked.iter().map(|looked| looked.found.clone()).collect();
         let mut judged = assembly::judge(&found, host::id(), now_ms());
-        let array = match (judged.arrays.pop(), judged.arrays.pop()) {
+        let others = std::mem::take(&mut judged.others);
+        let mut array = match (judged.arrays.pop(), judged.arrays.pop()) {
             (None, _) => return self.make_on_blank(id, params, looked, make).await,
             (Some(array), None) => array,
             (Some(one), Some(other)) => {
                 return Err(CreateError::SeveralArrays { one: one.name, other: other.name });
             }
         };
-        let array = match wish {
-            Wish::Start(_) => array,
-            Wish::Keep(drive) => {
-                let generation = Generation(host::random());
-                assembly::resolve(&found, drive, generation, host::id(), now_ms())?
-            }
-        };
+        if let Wish::Keep(drive) = wish {
+            let generation = Generation(host::random());
+            array = assembly::resolve(&found, drive, generation, host::id(), now_ms())?;
+        }
+        // They were named as members: what they are instead is told with the rest.
+        array.drives.extend(others);
         let asked = if let Wish::Start(asked) = wish { *asked } else { Asked::Degraded };
         if asked == Asked::Force
             && let Some(other) = array.other_host
@@ -241,11 +241,13 @@ impl Registry {
         let geometry = Arc::new(record.geometry()?);
         let mut drives: Vec<Option<Drive>> = (0..geometry.members()).map(|_| None).collect();
         let mut copies = vec![None; geometry.members()];
+        let mut left_out = Vec::new();
         for Looked { drive, found } in looked {
             let verdict = array.drives.iter().find(|one| one.drive == found.drive).map(|one| &one.verdict);
             let Some(Verdict::InSync { slot }) = verdict else {
                 let verdict = verdict.map_or_else(|| Verdict::Blank.to_string(), Verdict::to_string);
                 tracing::warn!(array = params.name, drive = found.drive, "is not used: {verdict}");
+                left_out.extend(array.drives.iter().find(|one| one.drive == found.drive).cloned());
                 continue;
             };
             copies[slot.index()] = newest_copy(&found.copies).map(|copy| copy as u8);
@@ -260,7 +262,8 @@ impl Registry {
         let consistency = record.policy.consistency;
         record.policy = raid::format::Policy { consistency, ..params.policy(level) };
         (record.shut_down, record.host) = (ShutDown::Unclean, host::id());
-        self.run(id, params, geometry, drives, Found::of(record, copies, logs))
+        let found = Found { left_out, ..Found::of(record, copies, logs) };
+        self.run(id, params, geometry, drives, found)
     }
 
     async fn read_logs(

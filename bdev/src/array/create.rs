@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use raid::array::{ArraySpec, RecordSpec};
+use raid::assembly::DriveFound;
 use raid::format::Superblock;
 use raid::shard::{LogSpec, ShardSpec};
 use raid::{Geometry, GeometrySpec, Level, ShardId, Slot};
@@ -39,13 +40,20 @@ pub(super) struct Found {
     /// By Shard; None for an array that keeps no log.
     pub logs: Option<Vec<LogSpec>>,
     pub uuid: Uuid,
+    /// Drives that were named as members and are not used.
+    pub left_out: Vec<DriveFound>,
 }
 
 impl Found {
     /// Of an array that was assembled. `copies`: see [`RecordSpec`].
     pub fn of(record: Superblock, newest_copy: Vec<Option<u8>>, logs: Option<Vec<LogSpec>>) -> Found {
         let uuid = Uuid::from_bytes(record.array.0);
-        Found { record: Some(RecordSpec { record, newest_copy, seed: host::random() }), logs, uuid }
+        Found {
+            record: Some(RecordSpec { record, newest_copy, seed: host::random() }),
+            logs,
+            uuid,
+            left_out: Vec::new(),
+        }
     }
 }
 
@@ -92,7 +100,8 @@ impl Registry {
         let shards = self.shard_addresses().map_err(CreateError::Shards)?;
         let found = match params.metadata() {
             Metadata::None => {
-                Found { record: None, logs: None, uuid: params.uuid.unwrap_or_else(Uuid::new_v4) }
+                let uuid = params.uuid.unwrap_or_else(Uuid::new_v4);
+                Found { record: None, logs: None, uuid, left_out: Vec::new() }
             }
             Metadata::Drives => {
                 if params.existing != Existing::Overwrite {
@@ -153,8 +162,11 @@ impl Registry {
             shards: shards.count(),
             record: found.record,
         };
-        let about =
-            About { params: CreateParams { uuid: Some(found.uuid), ..params.clone() }, uuid: found.uuid };
+        let about = About {
+            params: CreateParams { uuid: Some(found.uuid), ..params.clone() },
+            uuid: found.uuid,
+            left_out: found.left_out,
+        };
         let owner = Rc::new(Owner::new(about, spec, shared, drives, bdev, self.port.clone()));
         self.port.add_owner(id, Rc::clone(&owner));
         self.arrays.borrow_mut().insert(id, Rc::clone(&owner));

@@ -90,7 +90,7 @@ pub(super) async fn make(
     let logs = pages.map(|pages| split(record.array, members, pages, shards, None));
     let newest_copy = vec![None; members];
     let record = RecordSpec { record, newest_copy, seed: host::random() };
-    Ok(Found { record: Some(record), logs, uuid })
+    Ok(Found { record: Some(record), logs, uuid, left_out: Vec::new() })
 }
 
 /// Makes a drive forget that it was a member.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use raid::array::{ArraySpec, EventLog, FromArray, MemberState, Receipt, Refusal};
+use raid::assembly::DriveFound;
 use raid::msg::ToArray;
 use raid::{Array, ChannelId, Slot};
 use spdk_rs::Errno;
@@ -30,6 +31,8 @@ pub(crate) struct About {
     /// What it was made from, with the UUID that it got.
     pub params: CreateParams,
     pub uuid: Uuid,
+    /// Drives that were named as members and are not used.
+    pub left_out: Vec<DriveFound>,
 }
 
 /// One array.

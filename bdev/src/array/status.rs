@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use raid::assembly::ArrayFound;
+use raid::assembly::{ArrayFound, DriveFound};
 use raid::{Array, Level, Slot};
 use serde::Serialize;
 use serde_json::Value;
@@ -65,7 +65,7 @@ struct MemberStatus {
     repairs: u32,
     /// Ranges that can't be read and could not be written again.
     bad_blocks: usize,
-    /// What its drive is, in words, as long as the array does not run.
+    /// What its drive is, in words, if the array does not run, or does not use it.
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<String>,
 }
@@ -145,10 +145,31 @@ impl ArrayStatus {
             epoch: machine.view().epoch.0,
             quiesces: machine.quiesces(),
             dirty_regions: marked_regions(shared),
-            members: (0..geometry.members()).map(|n| member(machine, Slot(n as u8), &drives[n])).collect(),
+            members: (0..geometry.members())
+                .map(|n| left_out(about, member(machine, Slot(n as u8), &drives[n])))
+                .collect(),
             sync: None,
             jobs: Vec::new(),
         }
+    }
+}
+
+/// A slot without a drive shows the one that was found and is not used: the member that is known to belong
+/// there, or the one that was named for it.
+fn left_out(about: &About, member: MemberStatus) -> MemberStatus {
+    if member.drive.is_some() {
+        return member;
+    }
+    let named = about.params.members.get(usize::from(member.slot)).and_then(Option::as_deref);
+    let belongs = |found: &&DriveFound| found.verdict.slot() == Some(Slot(member.slot));
+    let is_named = |found: &&DriveFound| found.verdict.slot().is_none() && Some(&found.drive[..]) == named;
+    let all = &about.left_out;
+    let Some(found) = all.iter().find(belongs).or_else(|| all.iter().find(is_named)) else { return member };
+    MemberStatus {
+        drive: Some(found.drive.clone()),
+        state: found.verdict.state_name(),
+        verdict: Some(found.verdict.to_string()),
+        ..member
     }
 }
 
