@@ -89,7 +89,7 @@ pub struct RunArgs {
 #[derive(Debug, Subcommand)]
 pub enum ArrayCommand {
     /// Make an array of drives that the daemon has open, and start it.
-    Create(CreateArgs),
+    Create(Box<CreateArgs>),
     /// Take an array apart for good: its drives forget that they were members.
     Delete { array: String },
     /// Show one array in full.

@@ -159,10 +159,7 @@ impl Operator {
         if known.runs(array) {
             self.progress.done(&step.what);
         } else {
-            let why = result["why"]
-                .as_str()
-                .unwrap_or("it does not say why")
-                .replace(" ARRAY", &format!(" {array}"));
+            let why = named(result["why"].as_str().unwrap_or("it does not say why"), array);
             self.progress.notice(&format!("{} does not run yet: {why}", step.what));
         }
         let new = known.new_among_old(step);

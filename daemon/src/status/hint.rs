@@ -10,6 +10,7 @@ pub fn for_array(array: &Array) -> Vec<String> {
         ArrayState::Active => active(array),
         ArrayState::Degraded => {
             let mut lines = vec![format!("{}. {}", degraded_safety(array), lost(array))];
+            lines.extend(verdicts(array));
             lines.push(format!("Next: `basalt events {name}` tells what happened and when."));
             lines
         }
@@ -29,16 +30,20 @@ pub fn for_array(array: &Array) -> Vec<String> {
 /// The daemon's own words, with the names that it leaves open.
 fn not_running(array: &Array, what: &str) -> Vec<String> {
     let mut lines = vec![what.to_owned()];
-    for member in array.slots() {
-        let (Some(drive), Some(verdict)) = (&member.drive, &member.verdict) else { continue };
-        if member.state != MemberState::InSync {
-            lines.push(format!(
-                "{drive}: {}",
-                named(&verdict.replace(" DRIVE", &format!(" {drive}")), &array.name)
-            ));
+    lines.extend(verdicts(array));
+    lines.extend(array.why.as_deref().map(|why| upper(&named(why, &array.name))));
+    lines
+}
+
+/// What the drives are that are not used.
+fn verdicts(array: &Array) -> Vec<String> {
+    let mut lines = Vec::new();
+    for member in array.slots().filter(|member| member.state != MemberState::InSync) {
+        if let (Some(drive), Some(verdict)) = (&member.drive, &member.verdict) {
+            let verdict = verdict.replace(" DRIVE", &format!(" {drive}"));
+            lines.push(format!("{drive}: {}", named(&verdict, &array.name)));
         }
     }
-    lines.extend(array.why.as_deref().map(|why| upper(&named(why, &array.name))));
     lines
 }
 

@@ -83,7 +83,7 @@ pub struct Member {
     pub read_errors: u64,
     #[serde(default)]
     pub write_errors: u64,
-    /// What its drive is, in words, while the array does not run.
+    /// What its drive is, in words, if the array does not run, or does not use it.
     #[serde(default)]
     pub verdict: Option<String>,
 }
