@@ -12,7 +12,7 @@ use crate::child::{Child, Ended};
 use crate::machine;
 use crate::model::Run;
 use crate::rpc::{CallError, Client};
-use crate::wait::PATIENCE;
+use crate::wait::{self, PATIENCE};
 
 /// What hosts attach.
 pub const NQN: &str = "nqn.2026-11.io.basalt:test";
@@ -90,6 +90,31 @@ impl Place {
         )
     }
 
+    /// Runs `basalt LINE` against this place's daemon.
+    ///
+    /// # Panics
+    /// If it can't be started.
+    pub fn cli(&self, line: &str) -> Answer {
+        let output = basalt().arg("--socket").arg(self.socket()).args(line.split(' ')).output();
+        let output = output.expect("the program runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Answer {
+            code: output.status.code().unwrap_or(-1),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
+    }
+
+    /// Runs `basalt LINE`, which must succeed; what it printed.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn cli_well(&self, line: &str) -> String {
+        let answer = self.cli(line);
+        assert_eq!(answer.code, 0, "basalt {line}: {answer:#?}");
+        answer.stdout
+    }
+
     /// A run of the tester on namespace `nsid`, through SPDK's NVMe initiator, on `cores` (such as `1`).
     pub fn model(&self, nsid: usize, cores: &str) -> Run {
         let bdev = format!("host0n{nsid}");
@@ -106,6 +131,17 @@ impl Place {
             "trsvcid": self.port.to_string(), "subnqn": NQN, "hostnqn": "nqn.2026-11.io.basalt:host",
         })
     }
+}
+
+/// What a command has answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its exit code.
+    pub code: i32,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained of.
+    pub stderr: String,
 }
 
 /// The program, before its arguments.
@@ -148,6 +184,38 @@ impl Daemon {
     /// If they are not.
     pub fn event_kinds(&self, array: &str) -> Vec<String> {
         event_kinds(&self.call("bdev_basalt_get_events", json!({ "name": array })))
+    }
+
+    /// Waits until an array is in `state`, and answers what it then looks like.
+    ///
+    /// # Panics
+    /// If it does not come to that.
+    pub fn wait_for_state(&self, array: &str, state: &str) -> Value {
+        wait::until(&format!("{array} to be {state}"), || {
+            let array = self.array(array);
+            if array["state"] == state { Ok(array) } else { Err(array.to_string()) }
+        })
+    }
+
+    /// Waits until `array` is a namespace for hosts.
+    ///
+    /// # Panics
+    /// If it does not come to that.
+    pub fn wait_for_export(&self, array: &str) {
+        wait::until(&format!("{array} to be exported"), || {
+            let subsystems = self.call("nvmf_get_subsystems", Value::Null);
+            let one = subsystems.as_array().and_then(|all| all.iter().find(|one| one["nqn"] == NQN)).cloned();
+            let one = one.unwrap_or_default();
+            let is_in = one["namespaces"].to_string().contains(&format!("\"{array}\""));
+            let listens = one["listen_addresses"].as_array().is_some_and(|all| !all.is_empty());
+            if is_in && listens { Ok(()) } else { Err(one.to_string()) }
+        });
+    }
+
+    /// Kills it, as a crash would; what it said.
+    pub fn kill(self) -> String {
+        self.child.signal(Signal::KILL);
+        self.child.wait(PATIENCE).stderr
     }
 
     /// CPU time that it has used, all threads together.

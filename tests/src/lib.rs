@@ -7,6 +7,7 @@ pub mod bdevperf;
 pub mod child;
 pub mod daemon;
 pub mod machine;
+pub mod medium;
 pub mod model;
 pub mod rpc;
 pub mod shapes;

@@ -1,12 +1,13 @@
 //! The course of a run, on an OS thread that may wait: calls, workers, faults, read-back, questions.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use basalt_tests::rpc::Client;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use spdk_rs::thread::{ThreadBound, ThreadHandle};
 
@@ -19,6 +20,9 @@ use crate::rng::mix;
 use crate::worker::{Shared, Source, State, Worker};
 use crate::workload::{Op, Shape};
 use basalt_tests::verdict::{Called, Verdict};
+
+/// Makes bdevs of NVMe namespaces.
+const ATTACH: &str = "bdev_nvme_attach_controller";
 
 /// How long a call may take: it waits for I/O to drain.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -43,11 +47,17 @@ pub fn open(app: &App, socket: &Path, setup: &[Call], bdev: &str) -> Result<Arc<
 /// Random I/O with faults, and the read-back.
 pub fn verify(app: &App, socket: &Path, options: &Verify, seed: u64) -> Result<Verdict> {
     let bdev = open(app, socket, &options.common.setup, &options.common.bdev)?;
-    let shared = Arc::new(share(bdev, options, seed));
+    let kept = Kept::load(options, bdev.num_blocks, seed)?;
+    let kept_seed = kept.content_seed;
+    let shared = Arc::new(share(bdev, options, seed, kept));
     let cores: Vec<u32> =
         app.cores().iter().copied().filter(|core| !options.idle_cores.contains(core)).collect();
     ensure!(!cores.is_empty(), "every core is in --idle-cores: none is left for I/O");
 
+    if options.load.is_some() {
+        read_back(app, &shared, &cores, options.depth, seed ^ 1)?;
+        shared.lock().source = Source::Random { until: None };
+    }
     let milestones = plan_faults(&shared, &options.fault);
     let random = Crew::start(app, &shared, &cores, options.depth, seed)?;
     for (fault, reached) in milestones {
@@ -63,23 +73,62 @@ pub fn verify(app: &App, socket: &Path, options: &Verify, seed: u64) -> Result<V
     options.then.iter().for_each(|one| make(&shared, socket, one, now()));
 
     if !options.until_failure {
-        shared.lock().source = Source::ReadBack { next_lba: 0 };
-        let read_back = Crew::start(app, &shared, &cores, options.depth.min(4), mix(seed))?;
-        read_back.finish(Instant::now() + CALL_TIMEOUT)?;
+        read_back(app, &shared, &cores, options.depth, seed)?;
     }
     options.ask.iter().for_each(|one| make(&shared, socket, one, now()));
 
+    let (save, content_seed, power_cut) = (options.save.clone(), kept_seed, options.power_cut);
     app.call(move || {
         // The last Arc: the bdev is closed here, on the app thread.
         let shared = Arc::into_inner(shared).context("a worker is left")?;
         let bdev = Arc::clone(&shared.bdev);
-        let verdict = shared.into_verdict();
+        let state = shared.into_state();
         drop(bdev);
-        Ok(verdict)
-    })?
+        Ok(state)
+    })
+    .flatten()
+    .and_then(|state| keep(state, save, content_seed, power_cut))
 }
 
-fn share(bdev: Arc<Bdev>, options: &Verify, seed: u64) -> Shared {
+/// Reads everything.
+fn read_back(app: &App, shared: &Arc<Shared>, cores: &[u32], depth: usize, seed: u64) -> Result<()> {
+    shared.lock().source = Source::ReadBack { next_lba: 0 };
+    let crew = Crew::start(app, shared, cores, depth.min(4), mix(seed))?;
+    crew.finish(Instant::now() + CALL_TIMEOUT)
+}
+
+/// What one run leaves to the next.
+#[derive(Deserialize, Serialize)]
+struct Kept {
+    content_seed: u64,
+    model: Model,
+}
+
+impl Kept {
+    fn load(options: &Verify, num_blocks: u64, seed: u64) -> Result<Kept> {
+        let Some(file) = &options.load else {
+            return Ok(Kept { content_seed: seed, model: Model::new(num_blocks) });
+        };
+        let text = std::fs::read_to_string(file).with_context(|| format!("can't read {}", file.display()))?;
+        let kept: Kept = serde_json::from_str(&text)?;
+        ensure!(kept.model.num_blocks() == num_blocks, "the bdev has {num_blocks} blocks; it had others");
+        Ok(kept)
+    }
+}
+
+fn keep(state: State, save: Option<PathBuf>, content_seed: u64, power_cut: bool) -> Result<Verdict> {
+    let State { mut model, verdict, .. } = state;
+    if power_cut {
+        model.lose_power();
+    }
+    if let Some(file) = save {
+        std::fs::write(&file, serde_json::to_string(&Kept { content_seed, model })?)
+            .with_context(|| format!("can't write {}", file.display()))?;
+    }
+    Ok(verdict)
+}
+
+fn share(bdev: Arc<Bdev>, options: &Verify, seed: u64, kept: Kept) -> Shared {
     let kinds = [Op::WriteZeroes, Op::Unmap, Op::Flush];
     let (num_blocks, block_size) = (bdev.num_blocks, bdev.block_size);
     let shape = Shape {
@@ -90,7 +139,7 @@ fn share(bdev: Arc<Bdev>, options: &Verify, seed: u64) -> Shared {
         without: kinds.into_iter().filter(|op| !bdev.supports(*op)).collect(),
     };
     let state = State {
-        model: Model::new(num_blocks),
+        model: kept.model,
         verdict: Verdict { seed, num_blocks, block_size, ..Verdict::default() },
         source: Source::Random { until: None },
         milestones: Vec::new(),
@@ -98,7 +147,8 @@ fn share(bdev: Arc<Bdev>, options: &Verify, seed: u64) -> Shared {
     Shared {
         bdev,
         shape,
-        content: Content::new(seed),
+        content: Content::new(kept.content_seed),
+        fua_reaches_it: !options.common.setup.iter().any(|call| call.method == ATTACH),
         unmap_may_keep: options.unmap_may_keep,
         until_failure: options.until_failure,
         deadline: Instant::now() + Duration::from_secs(options.seconds),

@@ -1,7 +1,10 @@
-//! What the bdev must hold: per block the version that a read must find, and what is in flight.
+//! What the bdev must hold: per block the version that a read must find, what is in flight, and what a power
+//! cut may bring back.
 
 use std::collections::HashMap;
 use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
 
 use crate::content::{Version, ZEROS};
 
@@ -22,13 +25,17 @@ pub enum Effect {
     None,
     /// The blocks hold this afterwards.
     Becomes(Version),
+    /// The same, also after a power cut.
+    BecomesDurably(Version),
     /// The blocks are zeros or as they were afterwards.
     Unmapped,
+    /// What was acknowledged before it began survives a power cut afterwards.
+    Hardens,
 }
 
 impl Effect {
     fn modifies(self) -> bool {
-        self != Effect::None
+        !matches!(self, Effect::None | Effect::Hardens)
     }
 }
 
@@ -41,16 +48,23 @@ struct InFlight {
     ticket: Ticket,
     blocks: Range<u64>,
     effect: Effect,
+    /// The model's clock when it began.
+    begun: u64,
 }
 
-/// The model of a bdev.
-#[derive(Debug)]
+/// The model of a bdev. Kept in a file when nothing is in flight.
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Model {
     certain: Vec<Version>,
     uncertain: HashMap<u64, Vec<Version>>,
+    #[serde(skip)]
     in_flight: Vec<InFlight>,
     last_version: Version,
     last_ticket: u64,
+    /// Counts I/Os that ended.
+    clock: u64,
+    /// What blocks held before writes that no flush has hardened yet, and when they were overwritten.
+    overwritten: HashMap<u64, Vec<(u64, Version)>>,
 }
 
 impl Model {
@@ -62,6 +76,8 @@ impl Model {
             in_flight: Vec::new(),
             last_version: ZEROS,
             last_ticket: 0,
+            clock: 0,
+            overwritten: HashMap::new(),
         }
     }
 
@@ -87,7 +103,7 @@ impl Model {
         }
         self.last_ticket += 1;
         let ticket = Ticket(self.last_ticket);
-        self.in_flight.push(InFlight { ticket, blocks, effect });
+        self.in_flight.push(InFlight { ticket, blocks, effect, begun: self.clock });
         Some(ticket)
     }
 
@@ -110,19 +126,54 @@ impl Model {
     pub fn end(&mut self, ticket: Ticket, succeeded: bool) {
         let at = self.in_flight.iter().position(|io| io.ticket == ticket).expect("it was begun");
         let io = self.in_flight.swap_remove(at);
+        self.clock += 1;
         let version = match io.effect {
             Effect::None => return,
-            Effect::Becomes(version) => version,
+            Effect::Hardens if succeeded => return self.harden(io.begun),
+            Effect::Hardens => return,
+            Effect::Becomes(version) | Effect::BecomesDurably(version) => version,
             Effect::Unmapped => ZEROS,
         };
         for lba in io.blocks {
-            if succeeded && io.effect != Effect::Unmapped {
-                self.uncertain.remove(&lba);
-                self.certain[lba as usize] = version;
-            } else {
-                self.may_hold(lba, version);
+            match io.effect {
+                _ if !succeeded => self.may_hold(lba, version),
+                Effect::Unmapped => self.may_hold(lba, version),
+                Effect::BecomesDurably(_) => {
+                    self.overwritten.remove(&lba);
+                    self.overwrite(lba, version);
+                }
+                _ => {
+                    let held = self.may_be(lba).into_iter().map(|held| (self.clock, held));
+                    self.overwritten.entry(lba).or_default().extend(held.collect::<Vec<_>>());
+                    self.overwrite(lba, version);
+                }
             }
         }
+    }
+
+    fn overwrite(&mut self, lba: u64, version: Version) {
+        self.uncertain.remove(&lba);
+        self.certain[lba as usize] = version;
+    }
+
+    /// A flush that began at `begun` has succeeded.
+    fn harden(&mut self, begun: u64) {
+        self.overwritten.retain(|_, held| {
+            held.retain(|(at, _)| *at > begun);
+            !held.is_empty()
+        });
+    }
+
+    /// The power was cut: what no flush had hardened may be there or not.
+    pub fn lose_power(&mut self) {
+        for (lba, held) in std::mem::take(&mut self.overwritten) {
+            held.into_iter().for_each(|(_, version)| self.may_hold(lba, version));
+        }
+    }
+
+    /// What a block may hold now.
+    fn may_be(&self, lba: u64) -> Vec<Version> {
+        self.uncertain.get(&lba).cloned().unwrap_or_else(|| vec![self.certain[lba as usize]])
     }
 
     fn may_hold(&mut self, lba: u64, version: Version) {
@@ -184,6 +235,24 @@ mod tests {
         assert_eq!(model.expected(0), Expected::Version(new));
         let newest = written(&mut model, 1..2);
         assert_eq!(model.expected(1), Expected::Version(newest));
+    }
+
+    #[test]
+    fn a_power_cut_brings_back_what_no_flush_has_hardened() {
+        let mut model = Model::new(10);
+        let hardened = written(&mut model, 0..4);
+        let flush = model.begin(0..0, Effect::Hardens).unwrap();
+        let late = written(&mut model, 0..1);
+        model.end(flush, true);
+        let durable = model.new_version();
+        let ticket = model.begin(1..2, Effect::BecomesDurably(durable)).unwrap();
+        model.end(ticket, true);
+        let (lost, last) = (written(&mut model, 2..3), written(&mut model, 2..3));
+        model.lose_power();
+        assert_eq!(model.expected(0), Expected::OneOf(vec![late, hardened]));
+        assert_eq!(model.expected(1), Expected::Version(durable));
+        assert_eq!(model.expected(2), Expected::OneOf(vec![last, hardened, lost]));
+        assert_eq!(model.expected(3), Expected::Version(hardened));
     }
 
     #[test]

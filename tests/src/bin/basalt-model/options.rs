@@ -79,6 +79,15 @@ pub struct Verify {
     /// End when an I/O has failed, without the read-back: the target is about to go.
     #[arg(long)]
     pub until_failure: bool,
+    /// A file with what the bdev must hold, from an earlier run: all of it is read first.
+    #[arg(long, value_name = "FILE")]
+    pub load: Option<PathBuf>,
+    /// Keep what the bdev must hold in this file, at the end.
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// The end is a power cut: what no flush has hardened may be lost.
+    #[arg(long)]
+    pub power_cut: bool,
     /// A call to make after that many I/Os, as {"at": N, "method": ..., "params": {...}, "socket": PATH}; the
     /// socket is that of another process if one is given; may be repeated.
     #[arg(long, value_name = "JSON")]

@@ -31,6 +31,8 @@ pub struct Shared {
     pub content: Content,
     pub unmap_may_keep: bool,
     pub until_failure: bool,
+    /// SPDK's NVMe initiator, for one, drops FUA.
+    pub fua_reaches_it: bool,
     pub deadline: Instant,
     pub state: Mutex<State>,
 }
@@ -58,13 +60,15 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn into_verdict(self) -> Verdict {
-        self.state.into_inner().unwrap_or_else(PoisonError::into_inner).verdict
+    pub fn into_state(self) -> State {
+        self.state.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn effect(&self, op: Op, model: &mut Model) -> Effect {
         match op {
-            Op::Read | Op::Flush => Effect::None,
+            Op::Read => Effect::None,
+            Op::Flush => Effect::Hardens,
+            Op::WriteFua if self.fua_reaches_it => Effect::BecomesDurably(model.new_version()),
             Op::Write | Op::WriteFua => Effect::Becomes(model.new_version()),
             Op::Unmap if self.unmap_may_keep => Effect::Unmapped,
             Op::WriteZeroes | Op::Unmap => Effect::Becomes(ZEROS),
@@ -218,7 +222,7 @@ impl Worker {
     fn arrange(&self, buffer: &mut Buffer, planned: Planned, effect: Effect) {
         let bytes = self.bytes(planned.blocks);
         buffer.arrange(&scatter(&mut self.rng.borrow_mut(), bytes, self.shared.bdev.alignment));
-        let Effect::Becomes(version) = effect else { return };
+        let (Effect::Becomes(version) | Effect::BecomesDurably(version)) = effect else { return };
         let mut scratch = self.scratch.borrow_mut();
         for (lba, block) in (planned.lba..).zip(self.blocks_of(&mut scratch[..bytes])) {
             self.shared.content.fill(block, lba, version);
