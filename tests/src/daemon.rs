@@ -118,7 +118,9 @@ impl Place {
     /// A run of the tester on namespace `nsid`, through SPDK's NVMe initiator, on `cores` (such as `1`).
     pub fn model(&self, nsid: usize, cores: &str) -> Run {
         let bdev = format!("host0n{nsid}");
-        let run = Run::on_cores(&bdev, cores).setup("bdev_nvme_attach_controller", self.attach_params());
+        // Without this the initiator answers a FLUSH by itself.
+        let run = Run::on_cores(&bdev, cores).setup("bdev_nvme_set_options", json!({ "enable_flush": true }));
+        let run = run.setup("bdev_nvme_attach_controller", self.attach_params());
         // The initiator splits at chunks, and refuses I/O that becomes more requests than its queue has
         // (512).
         run.option("--max-kib", 1024)

@@ -5,6 +5,7 @@
 
 pub mod bdevperf;
 pub mod child;
+pub mod crash;
 pub mod daemon;
 pub mod machine;
 pub mod medium;

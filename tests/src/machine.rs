@@ -75,8 +75,11 @@ pub fn spdk() -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(&told.stdout).trim())
 }
 
-/// `target/debug` or its like: the test runs from `deps` in it.
+/// `target/debug` or its like: tests run from `deps` in it, and programs from itself.
 fn profile_folder() -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own program");
-    test.parent().and_then(Path::parent).expect("it is in target/PROFILE/deps").to_owned()
+    let own = std::env::current_exe().expect("the own program");
+    let folder = own.parent().expect("it is in a folder");
+    let is_test = folder.file_name().is_some_and(|name| name == "deps");
+    let folder = if is_test { folder.parent().expect("it is in target/PROFILE/deps") } else { folder };
+    folder.to_owned()
 }
