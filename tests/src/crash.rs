@@ -286,8 +286,8 @@ impl Campaign {
         let mut calls = String::new();
         for (id, drive) in (1..).zip(DRIVES) {
             let params = json!({ "name": drive, "keep": keep, "seed": self.dice.toss() >> 1 });
-            let call = json!({ "jsonrpc": "2.0", "id": id, "method": "bdev_basalt_faulty_power_cut", "params": params });
-            calls += &call.to_string();
+            let method = "bdev_basalt_faulty_power_cut";
+            calls += &json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string();
         }
         let Ok(mut stream) = UnixStream::connect(self.place.socket()) else { return };
         if stream.write_all(calls.as_bytes()).is_err() {

@@ -2,6 +2,8 @@
 
 #[path = "durable/crashes.rs"]
 mod crashes;
+#[path = "durable/errors.rs"]
+mod errors;
 #[path = "durable/hangs.rs"]
 mod hangs;
 #[path = "durable/members.rs"]

@@ -9,8 +9,8 @@ use raid::assembly::DriveFound;
 use raid::format::Superblock;
 use raid::shard::{LogSpec, ShardSpec};
 use raid::{Geometry, GeometrySpec, Level, ShardId, Slot};
-use spdk_rs::Errno;
 use spdk_rs::module::{self as spdk_module, BdevSpec};
+use spdk_rs::{Errno, bdev};
 use uuid::Uuid;
 
 use super::Registry;
@@ -93,6 +93,11 @@ impl Registry {
         level: Level,
         drives: Vec<Option<Drive>>,
     ) -> Result<Rc<Owner>, CreateError> {
+        // Registering would refuse it too, but only once the drives have been written to.
+        let alias = params.uuid.map(|uuid| uuid.hyphenated().to_string());
+        if bdev::exists(&params.name) || alias.is_some_and(|alias| bdev::exists(&alias)) {
+            return Err(CreateError::NameTaken(params.name.clone()));
+        }
         let geometry = Arc::new(geometry_of(params, level, &drives)?);
         if !geometry.is_served_by(present_slots(&drives)) {
             return Err(CreateError::Unserved);
