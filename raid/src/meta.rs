@@ -70,6 +70,11 @@ impl<T> UnderWay<T> {
         self.open.remove(&ticket).expect("a metadata I/O is answered once").1
     }
 
+    /// Whether something is under way that `is_such`.
+    pub fn any(&self, is_such: impl Fn(&T) -> bool) -> bool {
+        self.open.values().any(|(_, what)| is_such(what))
+    }
+
     /// The oldest View under which something was begun that is still under way.
     pub fn oldest(&self) -> Option<Epoch> {
         self.open.values().map(|(epoch, _)| *epoch).min()

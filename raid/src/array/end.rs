@@ -1,5 +1,6 @@
 //! The end of an array: the Shards flush and clear what they can, then the record says that it was stopped in
-//! order, then the drives may be closed.
+//! order, then the drives may be closed. With a member out of reach that still counts it is a crash to the next
+//! start: nobody knows what that member has.
 //!
 //! ```text
 //!   Running --finish--> Flushing{shards} --all have--> Recording{version} --durable--> Finished
@@ -44,7 +45,10 @@ impl Array {
 
     pub(super) fn raise_ending(&mut self, now_ms: u64) {
         if matches!(&self.ending, Ending::Flushing(shards) if shards.is_empty()) {
-            let version = self.recorder.as_mut().map(|r| r.set_shut_down(ShutDown::Clean, now_ms));
+            // What a member that still counts has in its cache was not flushed if it was out of reach.
+            let all_flushed = !self.view.is_frozen() && self.view.can_record();
+            let recorder = self.recorder.as_mut().filter(|_| all_flushed);
+            let version = recorder.map(|recorder| recorder.set_shut_down(ShutDown::Clean, now_ms));
             self.ending = Ending::Recording { version: version.unwrap_or_default() };
             self.write_record();
         }

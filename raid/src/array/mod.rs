@@ -419,6 +419,13 @@ impl Array {
         Ok(drive.ok_or(Refusal::Empty(slot))?.to_owned())
     }
 
+    /// The drive in `slot`; for one that is not here, the name that it had when it was.
+    fn name_in(&self, slot: Slot) -> Option<String> {
+        let recorded = || Some(&self.recorder.as_ref()?.record().members[slot.index()].drive);
+        let here = self.members[slot.index()].drive().map(str::to_owned);
+        here.or_else(|| recorded().filter(|name| !name.is_empty()).cloned())
+    }
+
     /// The View in which the drive of `slot` is not there; whether it is in sync is left as it is.
     fn view_without(&self, slot: Slot) -> View {
         let mut view = View::clone(&self.view);
@@ -582,7 +589,7 @@ impl Array {
         view.epoch = self.view.epoch.next();
         self.view = Arc::new(view);
         for event in events {
-            let drive = event.slot().and_then(|slot| self.members[slot.index()].drive()).map(str::to_owned);
+            let drive = event.slot().and_then(|slot| self.name_in(slot));
             self.events.add(*event, drive, self.view.epoch, now_ms);
         }
         if let Some(recorder) = &mut self.recorder {
@@ -638,6 +645,12 @@ impl Array {
         }
     }
 
+    /// Whether the array can't be started without one of `recorders`: what they know is known ever after.
+    fn will_be_found(&self, recorders: SlotSet) -> bool {
+        let others = self.view.in_sync.minus(recorders);
+        !recorders.is_empty() && !self.geometry.is_served_by(others)
+    }
+
     fn close_members(&mut self) {
         let (drained, recorder) = (self.drained, &self.recorder);
         let is_writing = |slot| recorder.as_ref().is_some_and(|recorder| recorder.is_writing(slot));
@@ -646,7 +659,7 @@ impl Array {
     }
 
     fn announce_settled(&mut self) {
-        let recorded = self.recorder.is_none() || !self.view.recorders().is_empty();
+        let recorded = self.recorder.is_none() || self.will_be_found(self.view.recorders());
         while let Some(kind) = self.events.tell_next(self.settled, recorded) {
             if let EventKind::MemberDetached { slot } = kind {
                 self.members[slot.index()].detach();

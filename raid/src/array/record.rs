@@ -31,20 +31,34 @@ pub(super) struct Recorder {
     record: Superblock,
     replica: Replica,
     next_copy: Vec<u8>,
-    under_way: UnderWay<(Slot, u8)>,
+    /// Members whose newest copy may be in a volatile cache still, from before the process went: it has to be
+    /// durable before the other copy is written.
+    unsettled: SlotSet,
+    under_way: UnderWay<(Slot, Write)>,
     seed: u64,
     /// Counters have changed since the record was changed last.
     counted: bool,
 }
 
+/// What a metadata I/O of the Recorder does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Write {
+    /// It flushes what was found.
+    Settle,
+    /// It writes this copy.
+    Copy(u8),
+}
+
 impl Recorder {
     pub fn new(spec: RecordSpec) -> Recorder {
         let members = spec.record.members.len();
+        let found = (0..).map(Slot).zip(&spec.newest_copy).filter(|(_, copy)| copy.is_some());
         let next_copy = spec.newest_copy.iter().map(|copy| copy.map_or(0, |copy| 1 - copy)).collect();
         Recorder {
             replica: Replica::new(members, spec.record.version),
             record: spec.record,
             next_copy,
+            unsettled: found.map(|(slot, _)| slot).collect(),
             under_way: UnderWay::default(),
             seed: spec.seed,
             counted: false,
@@ -154,27 +168,34 @@ impl Recorder {
     /// numbered, those that are about to be told included.
     pub fn begin(&mut self, view: &View, events: impl FnOnce() -> Vec<EventRecord>) -> Option<MetaIo> {
         let slot = self.replica.begin(view.recorders())?;
+        let flush = view.flushes.contains(slot);
+        if flush && self.unsettled.contains(slot) {
+            let ticket = self.under_way.begin(view.epoch, (slot, Write::Settle));
+            return Some(MetaIo { ticket, slot, write: None, flush });
+        }
         let copy = self.next_copy[slot.index()];
         self.record.slot = slot;
         self.record.events = events();
         if let Some(newest) = self.record.events.last() {
             self.record.last_event = newest.seq;
         }
-        let ticket = self.under_way.begin(view.epoch, (slot, copy));
+        let ticket = self.under_way.begin(view.epoch, (slot, Write::Copy(copy)));
         let bytes = Arc::from(format::encode(&self.record));
         let offset = format::COPY_OFFSETS[usize::from(copy)];
-        let flush = view.flushes.contains(slot);
         Some(MetaIo { ticket, slot, write: Some(MetaWrite::Bytes { offset, bytes }), flush })
     }
 
-    /// The write has ended; the member it went to. One that failed leaves its copy in doubt, and the other as it
+    /// The I/O has ended; the member it went to. One that failed leaves its copy in doubt, and the other as it
     /// was: the next one goes to the same place.
     pub fn end(&mut self, ticket: Ticket, is_durable: bool, is_transient: bool) -> Slot {
-        let (slot, copy) = self.under_way.end(ticket);
-        if is_durable {
-            self.next_copy[slot.index()] = 1 - copy;
+        let (slot, write) = self.under_way.end(ticket);
+        let is_settled = write == Write::Settle && is_durable;
+        match write {
+            Write::Settle if is_settled => self.unsettled.remove(slot),
+            Write::Copy(copy) if is_durable => self.next_copy[slot.index()] = 1 - copy,
+            _ => {}
         }
-        match is_transient {
+        match is_transient || is_settled {
             true => self.replica.end_transient(slot),
             false => self.replica.end(slot, is_durable),
         }

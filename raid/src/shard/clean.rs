@@ -38,6 +38,8 @@ struct Batch {
     sent: SlotSet,
     flushed: SlotSet,
     failed: bool,
+    /// Begun when nobody would write any more: it covers everything.
+    is_last: bool,
 }
 
 /// How far the end of the array has come in this Shard.
@@ -96,6 +98,7 @@ impl Shard {
         }
         self.end_batch();
         self.sweep(now_ms);
+        self.end_batch(); // one that has nobody to flush is through at once
         self.tell_flushed();
     }
 
@@ -116,7 +119,7 @@ impl Shard {
             self.ask_for_idle_leases();
             self.begin_batch();
         }
-        if self.cleaner.quit == Quit::Wanted && self.regions.is_empty() {
+        if self.cleaner.quit == Quit::Wanted && self.is_unused() {
             self.begin_batch();
         }
     }
@@ -131,7 +134,8 @@ impl Shard {
         let regions = std::mem::take(&mut self.cleaner.free);
         self.cleaner.batches += 1;
         let (number, epoch, flushed) = (self.cleaner.batches, self.epoch(), SlotSet::EMPTY);
-        self.cleaner.batch = Some(Batch { number, regions, epoch, sent, flushed, failed: false });
+        let is_last = self.cleaner.quit == Quit::Wanted && self.is_unused();
+        self.cleaner.batch = Some(Batch { number, regions, epoch, sent, flushed, failed: false, is_last });
         sent.iter().for_each(|slot| self.submit(Errand::Flush { slot, batch: number }, None));
     }
 
@@ -149,7 +153,7 @@ impl Shard {
             self.cleaner.free.extend(batch.regions);
             return;
         }
-        if self.cleaner.quit == Quit::Wanted && self.regions.is_empty() {
+        if batch.is_last {
             self.cleaner.quit = Quit::Flushed;
         }
         if !may_clean {

@@ -9,6 +9,7 @@ use crate::format::RegionState;
 use crate::ids::{ChannelId, LeaseGen, RegionId, Slot, SlotSet};
 use crate::meta::MetaWrite;
 use crate::msg::ToChannel;
+use crate::view::OnFailed;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Leases {
@@ -197,19 +198,52 @@ impl Shard {
         }
     }
 
+    /// Whether no region is leased or on the way to it, but for those that can't get there: nobody waits for them,
+    /// and their zeros are not under way.
+    pub(super) fn is_unused(&self) -> bool {
+        let can_record = self.view.as_ref().is_some_and(|view| view.can_record());
+        let is_stranded = |leases: &Leases| match leases.phase {
+            Phase::Zeroing { .. } => leases.waiting.is_empty(),
+            Phase::Marking { .. } => leases.waiting.is_empty() && !can_record,
+            Phase::Announcing { .. } | Phase::Leased | Phase::Revoking | Phase::Taken => false,
+        };
+        let is_zeroing = |errand: &Errand| matches!(errand, Errand::Zero { .. });
+        self.regions.values().all(is_stranded) && !self.under_way.any(is_zeroing)
+    }
+
     /// Moves on the regions that are on the way to a lease.
     pub(super) fn advance_regions(&mut self) {
-        let deny = self.view.as_ref().is_some_and(|view| !view.can_record());
+        let Some(view) = self.view.clone() else { return };
         for region in self.pending.clone() {
-            if deny {
+            let is_cut_off =
+                view.is_frozen() && self.can_not_zero(region, view.in_sync.minus(view.reachable));
+            let is_unmarked =
+                matches!(self.regions[&region].phase, Phase::Zeroing { .. } | Phase::Marking { .. });
+            let is_refused = is_unmarked && !view.can_record();
+            if is_refused || is_cut_off && view.on_failed == OnFailed::Error {
                 self.deny(region);
-            } else {
+            } else if !is_cut_off {
                 while self.advance(region) {}
             }
         }
     }
 
-    /// The mark can't be made durable everywhere: the writes fail. Zeros may be under way, and must not land
+    /// Whether the members of `lost`, which will count again when they are back, lack zeros that `region` is to
+    /// be filled with: it must stay unwritten.
+    fn can_not_zero(&self, region: RegionId, lost: SlotSet) -> bool {
+        let Some(Phase::Zeroing { there, .. }) = self.regions.get(&region).map(|leases| &leases.phase) else {
+            return false;
+        };
+        let (lba, blocks) = self.blocks_of(region);
+        lost.minus(*there).iter().any(|slot| self.geometry.extent_on(slot, lba, blocks).is_some())
+    }
+
+    fn blocks_of(&self, region: RegionId) -> (u64, u64) {
+        let lba = u64::from(region.0) * self.geometry.region_blocks();
+        (lba, self.geometry.region_blocks().min(self.geometry.num_blocks() - lba))
+    }
+
+    /// The mark, or the zeros before it, can't be made durable everywhere: the writes fail. Zeros may be under way, and must not land
     /// on what is written later: the region stays where it is then.
     fn deny(&mut self, region: RegionId) {
         let leases = self.regions.get_mut(&region).expect("a pending region has an entry");
@@ -282,12 +316,11 @@ impl Shard {
     }
 
     fn zero(&mut self, region: RegionId, slots: SlotSet) {
+        let (lba, blocks) = self.blocks_of(region);
         for slot in slots.iter() {
             let leases = self.regions.get_mut(&region).expect("it is being zeroed");
             let Phase::Zeroing { sent, there } = &mut leases.phase else { return };
             sent.insert(slot);
-            let lba = u64::from(region.0) * self.geometry.region_blocks();
-            let blocks = self.geometry.region_blocks().min(self.geometry.num_blocks() - lba);
             match self.geometry.extent_on(slot, lba, blocks) {
                 Some(extent) => {
                     let write = MetaWrite::Zeroes { lba: extent.lba, blocks: extent.blocks };

@@ -255,9 +255,9 @@ impl Shard {
         if self.view.is_none() {
             return;
         }
-        self.clean(now_ms);
         self.advance_regions();
         self.advance_repairs();
+        self.clean(now_ms);
         self.write_pages();
         self.open();
         self.tell_drained();

@@ -50,6 +50,10 @@ fn fresh(geometry: &Geometry, drives: &[Option<&str>]) -> Superblock {
 }
 
 fn recorded_array(record: impl FnOnce(&Geometry) -> Superblock, drives: &[Option<&str>]) -> Array {
+    Array::new(recorded_spec(record, drives), 1000)
+}
+
+fn recorded_spec(record: impl FnOnce(&Geometry) -> Superblock, drives: &[Option<&str>]) -> ArraySpec {
     let spec = GeometrySpec {
         level: Level::Raid1,
         block_size: 512,
@@ -61,7 +65,7 @@ fn recorded_array(record: impl FnOnce(&Geometry) -> Superblock, drives: &[Option
     let geometry = Arc::new(spec.build().expect("a possible shape"));
     let record = record(&geometry);
     let newest_copy = vec![None; drives.len()];
-    let spec = ArraySpec {
+    ArraySpec {
         drives: drives.iter().map(|drive| drive.map(str::to_owned)).collect(),
         flushes: SlotSet::first(drives.len()),
         on_failed: OnFailed::Error,
@@ -69,8 +73,7 @@ fn recorded_array(record: impl FnOnce(&Geometry) -> Superblock, drives: &[Option
         shards: 1,
         record: Some(RecordSpec { record, newest_copy, seed: 11 }),
         geometry,
-    };
-    Array::new(spec, 1000)
+    }
 }
 
 /// A new mirror of `members`, started, with one Channel.
@@ -275,6 +278,8 @@ fn an_array_that_is_started_without_a_member_says_so_first() {
     shard_acks(&mut array, 8);
     let names: Vec<_> = array.events().since(0).map(|event| event.name()).collect();
     assert_eq!(names, ["member_failed", "array_started"]);
+    let drives: Vec<_> = array.events().since(0).map(|event| event.drive.as_deref()).collect();
+    assert_eq!(drives, [Some("b"), None], "the one that is not here");
 }
 
 #[test]
@@ -348,4 +353,62 @@ fn a_late_report_about_a_member_that_was_removed_is_not_recorded() {
     answer_all(&mut array);
     array.on_time(6_000);
     assert_eq!(writes(&mut array)[0].superblock.members[1], MemberRecord::missing());
+}
+
+#[test]
+fn an_end_with_a_member_out_of_reach_is_not_clean() {
+    let mut array = mirror_of(2);
+    array.fail_member(Slot(1), 0).unwrap();
+    answer_all(&mut array);
+    array.member_gone(Slot(0), 0);
+    answer_all(&mut array);
+    array.on_message(ToArray::ChannelClosed(CHANNEL), 0);
+    array.finish(0);
+    array.on_message(ToArray::ShardFlushed(ShardId(0)), 0);
+    assert!(answer_all(&mut array).contains(&FromArray::Finished));
+    assert_eq!(array.record().expect("it has one").shut_down, ShutDown::Unclean);
+}
+
+/// The newest copy may have been read from a volatile cache that a power cut empties.
+#[test]
+fn a_copy_that_was_found_is_durable_before_the_other_one_is_written() {
+    let drives = [Some("a"), Some("b")];
+    let mut spec = recorded_spec(
+        |geometry| Superblock { version: 40, epoch: Epoch(7), ..fresh(geometry, &drives) },
+        &drives,
+    );
+    spec.record.as_mut().expect("it has one").newest_copy = vec![Some(1), None];
+    let mut array = Array::new(spec, 1000);
+    let io = |order| if let FromArray::Io(io) = order { io } else { panic!("{order:?}") };
+    let first: Vec<MetaIo> = orders(&mut array).into_iter().map(io).collect();
+    assert!(first[0].write.is_none() && first[0].flush && first[0].slot == Slot(0));
+    assert!(first[1].write.is_some(), "the other member has no copy");
+    array.io_done(first[0].ticket, Ok(()), 1000);
+    assert_eq!(writes(&mut array)[0].offset, format::COPY_OFFSETS[0]);
+}
+
+/// Members b and d can be started without a and c, which are the only ones that know.
+#[test]
+fn an_event_that_a_later_start_may_not_find_has_no_number() {
+    let drives = [Some("a"), Some("b"), Some("c"), Some("d")];
+    let spec = recorded_spec(|geometry| fresh(geometry, &drives), &drives);
+    let geometry = GeometrySpec {
+        level: Level::Raid10 { near: 2 },
+        block_size: 512,
+        member_blocks: vec![Some(20_000); 4],
+        chunk_blocks: 8,
+        region_blocks: Some(64),
+        data_offset_blocks: 16_384,
+    };
+    let geometry = Arc::new(geometry.build().expect("a possible shape"));
+    let record = spec
+        .record
+        .map(|spec| RecordSpec { record: Superblock { shape: Shape::of(&geometry), ..spec.record }, ..spec });
+    let mut array = Array::new(ArraySpec { geometry, record, ..spec }, 1000);
+    answer_all(&mut array);
+    shard_acks(&mut array, 1);
+    let before = array.events().last_seq();
+    assert!(array.will_be_found(SlotSet::first(2)), "a and b: every start needs one of them");
+    assert!(!array.will_be_found([Slot(0), Slot(2)].into_iter().collect()));
+    assert_eq!(before, 1);
 }

@@ -102,3 +102,36 @@ fn at_the_end_of_a_degraded_array_marks_stay() {
     assert_eq!(told, [FromShard::Array(ToArray::ShardFlushed(ShardId(0)))]);
     assert_eq!(shard.marked_regions(), 1);
 }
+
+/// Nobody is left to flush, and a region can neither be filled with zeros nor given up.
+#[test]
+fn the_end_comes_also_when_no_member_is_within_reach() {
+    let mut shard = logged(RegionState::Unwritten, None);
+    let frozen =
+        View { epoch: Epoch(2), reachable: SlotSet::EMPTY, ..View::clone(shard.view().expect("it has one")) };
+    shard.on_message(ToShard::View(Arc::new(frozen)), 0);
+    shard.on_message(acquire(A), 0);
+    shard.on_message(ToShard::ChannelClosed(A), 0);
+    sent(&mut shard);
+    shard.on_message(ToShard::Quit, 0);
+    assert_eq!(sent(&mut shard), [FromShard::Array(ToArray::ShardFlushed(ShardId(0)))]);
+}
+
+/// The flush of an earlier batch may be older than the last writes.
+#[test]
+fn the_end_needs_a_flush_of_its_own() {
+    let mut shard = with_free_region();
+    let other = RegionId(REGION.0 + 1);
+    shard.on_message(ToShard::Acquire { channel: A, region: other }, 0);
+    answer_all(&mut shard);
+    shard.on_time(1000);
+    let (earlier, _) = orders(&mut shard);
+    assert!(earlier.iter().all(is_flush) && earlier.len() == 2);
+    shard.on_message(ToShard::ChannelClosed(A), 1000);
+    shard.on_message(ToShard::Quit, 1000);
+    earlier.into_iter().for_each(|io| shard.io_done(io.ticket, Ok(()), 1000));
+    assert_eq!(shard.region_state(other), Some(RegionState::Dirty));
+    let flushed = FromShard::Array(ToArray::ShardFlushed(ShardId(0)));
+    assert_eq!(answer_all(&mut shard), [flushed]);
+    assert_eq!(shard.region_state(other), Some(RegionState::Clean));
+}

@@ -76,3 +76,21 @@ fn a_member_that_is_out_is_not_waited_for() {
     view(&mut shard, 2, &[0]);
     assert!(answer_all(&mut shard).contains(&granted(A, 1)));
 }
+
+/// When it is back it counts again, and holds whatever it held.
+#[test]
+fn a_region_stays_unwritten_while_a_member_that_counts_is_out_of_reach() {
+    for on_failed in [OnFailed::Error, OnFailed::Wait] {
+        let mut shard = logged(RegionState::Unwritten, None);
+        let before = shard.view().expect("it has one").clone();
+        let reachable = SlotSet::first(1);
+        let frozen = View { epoch: Epoch(2), reachable, on_failed, ..View::clone(&before) };
+        shard.on_message(ToShard::View(Arc::new(frozen)), 0);
+        sent(&mut shard);
+        shard.on_message(acquire(A), 0);
+        let denied = FromShard::Channel(A, ToChannel::Denied { region: REGION });
+        let waits = on_failed == OnFailed::Wait;
+        assert_eq!(sent(&mut shard), if waits { vec![] } else { vec![denied] });
+        assert_eq!(shard.region_state(REGION), Some(RegionState::Unwritten));
+    }
+}
