@@ -36,7 +36,11 @@ pub(crate) struct Request {
     pub errors: Vec<ChildError>,
     /// The View of the last child.
     pub planned_under: Epoch,
-    /// For a write that needs leases: regions and members that have taken something of it (true), or failed to.
+    /// Others were planned under older ones.
+    pub is_mixed: bool,
+    /// For a write that needs leases: regions that something was sent to.
+    pub sent: Vec<u32>,
+    /// The same: regions and members that have taken something of it (true), or failed to.
     pub reached: Vec<(u32, Slot, bool)>,
     /// Members that have had a child of it, and answered other than that they lack a resource.
     pub answered: SlotSet,
@@ -116,6 +120,12 @@ impl Requests {
         self.free.push(place(id));
         self.live -= 1;
         self.table[place(id)].take()
+    }
+
+    /// All of them, at once: the process that had them is gone.
+    pub fn take_all(&mut self) -> Vec<Request> {
+        (self.live, self.free) = (0, Vec::new());
+        std::mem::take(&mut self.table).into_iter().flatten().collect()
     }
 
     /// How many are in flight.

@@ -20,6 +20,13 @@ struct Version {
     id: WriteId,
     finished: Moment,
     retired: Moment,
+    buried: Moment,
+}
+
+impl Version {
+    fn new(id: WriteId, finished: Moment) -> Version {
+        Version { id, finished, retired: NEVER, buried: NEVER }
+    }
 }
 
 /// A write, write-zeroes or unmap that is under way.
@@ -33,17 +40,19 @@ pub(crate) struct Write {
     pub is_hint: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Oracle {
     blocks: Vec<Vec<Version>>,
     now: Moment,
     last_write: WriteId,
+    /// Power may be cut, and drives have volatile caches.
+    is_volatile: bool,
 }
 
 impl Oracle {
-    pub fn new(num_blocks: u64) -> Oracle {
-        let blank = Version { id: 0, finished: 0, retired: NEVER };
-        Oracle { blocks: vec![vec![blank]; num_blocks as usize], now: 0, last_write: 0 }
+    pub fn new(num_blocks: u64, is_volatile: bool) -> Oracle {
+        let blank = Version::new(0, 0);
+        Oracle { blocks: vec![vec![blank]; num_blocks as usize], now: 0, last_write: 0, is_volatile }
     }
 
     /// One event later.
@@ -59,22 +68,51 @@ impl Oracle {
         self.last_write += 1;
         let id = self.last_write;
         for versions in &mut self.blocks[lba as usize..(lba + blocks) as usize] {
-            versions.retain(|version| version.retired == NEVER || version.retired > oldest);
-            versions.push(Version { id, finished: NEVER, retired: NEVER });
+            versions.retain(|version| version.buried == NEVER || version.retired > oldest);
+            versions.push(Version::new(id, NEVER));
         }
         Write { id, lba, blocks, issued, is_hint }
     }
 
-    /// The write is acknowledged.
-    pub fn acknowledge(&mut self, write: Write) {
+    /// The write is acknowledged. `durable`: it was asked to be.
+    pub fn acknowledge(&mut self, write: Write, durable: bool) {
         let now = self.tick();
+        let buried = if durable || !self.is_volatile { now } else { NEVER };
         for versions in &mut self.blocks[write.lba as usize..(write.lba + write.blocks) as usize] {
             for version in versions {
                 if version.id == write.id {
                     version.finished = now;
                 } else if version.finished <= write.issued && version.retired == NEVER && !write.is_hint {
-                    version.retired = now;
+                    (version.retired, version.buried) = (now, buried);
                 }
+            }
+        }
+    }
+
+    /// A flush that began at `began` is acknowledged.
+    pub fn flushed(&mut self, began: Moment) {
+        let now = self.tick();
+        if self.is_volatile {
+            let retired = self.blocks.iter_mut().flatten().filter(|version| version.retired < began);
+            retired.for_each(|version| version.buried = version.buried.min(now));
+        }
+    }
+
+    /// A drive with block `lba` has lost what it had not made durable.
+    pub fn lose_cache(&mut self, lba: u64) {
+        let versions = self.blocks[lba as usize].iter_mut();
+        versions.filter(|version| version.buried == NEVER).for_each(|version| version.retired = NEVER);
+    }
+
+    /// After a crash: of what block `lba` may hold, only `found` is there. (What is found may be in a cache, and
+    /// what it hides may come back with the next power cut.)
+    pub fn narrow(&mut self, lba: u64, found: &[WriteId]) {
+        let now = self.now;
+        for version in &mut self.blocks[lba as usize] {
+            if found.contains(&version.id) && version.retired == NEVER {
+                version.finished = version.finished.min(now);
+            } else {
+                version.retired = version.retired.min(now);
             }
         }
     }
@@ -120,6 +158,11 @@ impl Oracle {
         current.next().is_none().then_some(only.id)
     }
 
+    /// The newest write.
+    pub fn last_write(&self) -> WriteId {
+        self.last_write
+    }
+
     /// The moment of the last event.
     pub fn now(&self) -> Moment {
         self.now
@@ -143,11 +186,11 @@ mod tests {
 
     #[test]
     fn a_read_finds_what_was_acknowledged_before_it_began_or_something_later() {
-        let mut oracle = Oracle::new(4);
+        let mut oracle = Oracle::new(4, false);
         let first = oracle.issue(0, 1, false, 0);
         let before = oracle.tick();
         assert!(oracle.is_current(0, data(1), before) && oracle.is_current(0, Stamp::BLANK, before));
-        oracle.acknowledge(first);
+        oracle.acknowledge(first, false);
         let after = oracle.tick();
         assert!(oracle.is_current(0, Stamp::BLANK, before), "the read began before the acknowledgement");
         assert!(!oracle.is_current(0, Stamp::BLANK, after));
@@ -159,23 +202,23 @@ mod tests {
 
     #[test]
     fn writes_that_overlapped_leave_either() {
-        let mut oracle = Oracle::new(1);
+        let mut oracle = Oracle::new(1, false);
         let (first, second) = (oracle.issue(0, 1, false, 0), oracle.issue(0, 1, false, 0));
-        oracle.acknowledge(first);
+        oracle.acknowledge(first, false);
         assert!(oracle.includes(0, data(2), &first), "the second one may have come last");
-        oracle.acknowledge(second);
+        oracle.acknowledge(second, false);
         let now = oracle.tick();
         assert!(oracle.is_current(0, data(1), now) && oracle.is_current(0, data(2), now));
         assert_eq!(oracle.settled(0), None);
         let third = oracle.issue(0, 1, false, now);
         assert!(!oracle.includes(0, data(2), &third));
-        oracle.acknowledge(third);
+        oracle.acknowledge(third, false);
         assert_eq!(oracle.settled(0), Some(3));
     }
 
     #[test]
     fn a_failed_write_leaves_either_and_an_untouched_one_leaves_nothing() {
-        let mut oracle = Oracle::new(1);
+        let mut oracle = Oracle::new(1, false);
         let failed = oracle.issue(0, 1, false, 0);
         oracle.fail(failed, true);
         let aborted = oracle.issue(0, 1, false, 0);
@@ -187,10 +230,30 @@ mod tests {
 
     #[test]
     fn an_unmap_may_change_nothing() {
-        let mut oracle = Oracle::new(1);
+        let mut oracle = Oracle::new(1, false);
         let unmap = oracle.issue(0, 1, true, 0);
-        oracle.acknowledge(unmap);
+        oracle.acknowledge(unmap, false);
         let now = oracle.tick();
         assert!(oracle.is_current(0, Stamp::wiped(1), now) && oracle.is_current(0, Stamp::BLANK, now));
+    }
+
+    #[test]
+    fn a_power_cut_brings_back_what_no_flush_has_buried() {
+        let mut oracle = Oracle::new(1, true);
+        for flushed in [true, false] {
+            let write = oracle.issue(0, 1, false, 0);
+            oracle.acknowledge(write, false);
+            if flushed {
+                let began = oracle.tick();
+                oracle.flushed(began);
+            }
+        }
+        assert_eq!(oracle.settled(0), Some(2));
+        oracle.lose_cache(0);
+        let now = oracle.tick();
+        assert!(oracle.is_current(0, data(1), now) && oracle.is_current(0, data(2), now));
+        assert!(!oracle.is_current(0, Stamp::BLANK, now), "a flush had buried it");
+        oracle.narrow(0, &[1]);
+        assert_eq!(oracle.settled(0), Some(1));
     }
 }

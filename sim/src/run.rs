@@ -5,13 +5,16 @@ use raid::channel::Op;
 
 use crate::check::{Checked, Rule, Violation, ensure};
 use crate::coverage::Coverage;
-use crate::world::World;
+use crate::world::{Life, World};
 
 /// Chaos ends after this many steps per host I/O, done or not: some profiles stall nearly always.
 const CHAOS_STEPS_PER_IO: u64 = 1000;
 
 /// Without faults everything must come to rest within this many steps.
 const HEAL_STEPS_MAX: u64 = 400_000;
+
+/// So many assemblies are tried after the last crash.
+const AUDITS: usize = 3;
 
 /// What came of a seed.
 #[derive(Debug)]
@@ -47,9 +50,33 @@ fn live(world: &mut World) -> Checked {
     while !world.host_is_through() && world.coverage.steps < steps_max {
         world.step_chaos()?;
     }
+    if world.keeps_metadata() && world.has_served && world.seed_is_odd() {
+        audit_crash(world)?;
+    }
     world.heal()?;
     rest(world)?;
+    if world.life == Life::Finished {
+        world.restart()?;
+        rest(world)?;
+    }
     audit(world)
+}
+
+/// The last crash of a run is looked at from several sides: with other members missing each time.
+fn audit_crash(world: &mut World) -> Checked {
+    world.phase("the last crash");
+    let remains = world.die_somehow();
+    let snapshot = world.snapshot();
+    for _ in 0..AUDITS {
+        world.assemble(remains.clone())?;
+        world.heal()?;
+        rest(world)?;
+        let usable = world.array.view().usable();
+        world.check_copies(usable)?;
+        read_everything(world)?;
+        world.restore(&snapshot);
+    }
+    world.assemble(remains)
 }
 
 /// Steps until nothing is under way any more.
@@ -80,7 +107,19 @@ fn audit(world: &mut World) -> Checked {
     world.stop()?;
     world.close_all();
     rest(world)?;
-    world.check_nothing_left()
+    world.check_nothing_left()?;
+    if world.life == Life::Running && world.keeps_metadata() {
+        world.begin_ending()?;
+        rest(world)?;
+        let ended = world.life == Life::Finished;
+        ensure(ended, Rule::Liveness, || "the array never finishes".to_owned())?;
+        world.restart()?;
+        rest(world)?;
+        let usable = world.array.view().usable();
+        world.check_copies(usable)?;
+        read_everything(world)?;
+    }
+    Ok(())
 }
 
 fn read_everything(world: &mut World) -> Checked {

@@ -235,3 +235,17 @@ impl World {
         Ok(())
     }
 }
+
+impl World {
+    /// The state of `region` in a piece of the log.
+    pub(crate) fn state_in(piece: &crate::disk::Piece, region: u32) -> Option<RegionState> {
+        let at = byte_of(region);
+        let byte = || piece.bytes[(at - piece.offset) as usize];
+        piece.touches(at, 1).then(byte).and_then(RegionState::from_byte)
+    }
+
+    /// What a power cut leaves as the state of `region` on `slot`.
+    pub(crate) fn durable_state(&self, slot: Slot, region: u32) -> Option<RegionState> {
+        RegionState::from_byte(self.disks[slot.index()].durable_byte(byte_of(region)))
+    }
+}

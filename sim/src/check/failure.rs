@@ -20,8 +20,12 @@ impl World {
         } else {
             self.why_no_write(request, view)
         };
+        // The Shard that refused it may have had another View than both.
         let newest = self.array.view();
-        let is_denied = request.op.modifies() && !newest.usable().and(newest.unrecordable).is_empty();
+        let can_record = newest.unrecordable.is_empty() && view.unrecordable.is_empty();
+        let is_denied = request.op.modifies() && !can_record;
+        let fails = self.array.view().on_failed == OnFailed::Error;
+        let is_denied = is_denied || fails && self.is_cut_off(request);
         let reason = if is_denied && reason.is_none() { Some(Seen::Denied) } else { reason };
         let unserved = reason.is_none() && !waits && self.is_unserved(request, view);
         let reason = if unserved { Some(Seen::FailedUnserved) } else { reason };
@@ -89,6 +93,14 @@ impl World {
         let newest = self.array.view();
         let stays = |slot| newest.in_sync.contains(slot) && !self.may_lose(newest, slot);
         (request.op != Op::Reset && missed.iter().any(stays)).then_some(Seen::FailedKept)
+    }
+
+    /// Whether it is the first write into a region that can't be filled with zeros, because members that will
+    /// count again are out of reach.
+    pub(crate) fn is_cut_off(&self, request: &Request) -> bool {
+        let view = self.array.view();
+        let mut blocks = request.lba..request.lba + request.blocks;
+        request.op.modifies() && view.is_frozen() && blocks.any(|lba| !self.is_written(lba))
     }
 
     /// Whether the View has no way to serve the I/O.

@@ -12,6 +12,8 @@ use crate::world::World;
 #[derive(Debug)]
 pub(crate) struct MembershipCheck {
     view: View,
+    /// The View that the members had at the start.
+    found: Epoch,
     /// The newest View that was published.
     published: Epoch,
     /// The number of the newest numbered event, and how many were told since the start.
@@ -55,6 +57,7 @@ impl MembershipCheck {
         let blame = vec![Blame::default(); raid::ids::SLOTS_MAX];
         let view = View::clone(array.view());
         MembershipCheck {
+            found: array.published().epoch,
             published: array.published().epoch,
             last_event: array.events().last_seq(),
             told: 0,
@@ -68,6 +71,11 @@ impl MembershipCheck {
 }
 
 impl MembershipCheck {
+    /// Whether this life of the array has published a View.
+    pub fn has_begun(&self) -> bool {
+        self.published > self.found
+    }
+
     /// A View whose event is still to come.
     pub fn untold(&self) -> Option<Epoch> {
         (self.last_event_epoch < self.owed).then_some(self.owed)
@@ -126,6 +134,9 @@ impl World {
         if (new.in_sync, new.reachable) != (old.in_sync, old.reachable) {
             self.membership.owed = new.epoch;
         }
+        if new.usable() != old.usable() {
+            self.stable.forget_if(new.usable());
+        }
         let out = old.in_sync.minus(new.in_sync);
         let lost = old.usable().minus(new.usable()).minus(out);
         let frozen_by_record = !unrecordable.is_empty();
@@ -166,7 +177,9 @@ impl World {
         for event in &events {
             let (last, kind, epoch) = (self.membership.last_event, event.kind, event.epoch);
             let kind = kind.expect("the simulator knows of no later version");
-            let may_be_unnumbered = self.keeps_metadata() && self.array.view().recorders().is_empty();
+            let (recorders, in_sync) = (self.array.view().recorders(), self.array.view().in_sync);
+            let may_be_forgotten = recorders.is_empty() || self.layout.is_served_by(in_sync.minus(recorders));
+            let may_be_unnumbered = self.keeps_metadata() && may_be_forgotten;
             let follows = event.seq.map_or(may_be_unnumbered, |seq| seq == last + 1);
             let in_order = epoch >= self.membership.last_event_epoch && epoch <= newest;
             ensure(follows && in_order, Rule::Events, || {

@@ -10,6 +10,8 @@
 //! | `membership` | every new View, and the events (clauses 7, 10, 11, 12) |
 //! | `leases` | who may write where, by the messages that were sent |
 //! | `drain` | what `Drained` and the closing of a drive promise |
+//! | `survival` | what is found after a crash, and after an end in order (clauses 2, 3, 10) |
+//! | `stable` | what was read once after a crash does not go back (clause 5) |
 //! | `rest` | what must be true once nothing is under way any more |
 
 mod data;
@@ -19,7 +21,9 @@ mod failure;
 mod leases;
 mod membership;
 mod rest;
+mod stable;
 mod submission;
+mod survival;
 
 use std::fmt;
 
@@ -28,6 +32,7 @@ use thiserror::Error;
 pub(crate) use durable::RecordCache;
 pub(crate) use leases::LeaseBook;
 pub(crate) use membership::MembershipCheck;
+pub(crate) use stable::Stable;
 
 /// What was broken. Numbers are clauses of the contract (docs/architecture.md).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

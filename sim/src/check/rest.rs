@@ -36,7 +36,8 @@ impl World {
 
     fn may_wait(&self, request: &Request) -> bool {
         let view: &View = self.array.view();
-        view.on_failed == OnFailed::Wait && self.is_unserved(request, view)
+        let is_unserved = self.is_unserved(request, view) || self.is_cut_off(request);
+        view.on_failed == OnFailed::Wait && is_unserved
     }
 
     /// Every change has settled and drained, was told of, and has let go of its drives.
@@ -89,8 +90,8 @@ impl World {
 
     /// All leases were revoked, and came back.
     pub(crate) fn check_leases_back(&self) -> Checked {
-        // Where the zeros of a region may still land, and no mark can follow, the region is kept for ever.
-        let can_record = self.array.view().can_record();
+        // A region that can't be filled with zeros, or marked after them, is kept for ever.
+        let can_record = self.array.view().can_record() && !self.array.view().is_frozen();
         for shard in &self.shards {
             let is_held =
                 |region: &RegionId| shard.is_leased(*region) && (can_record || self.leases.is_held(*region));

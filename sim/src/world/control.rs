@@ -2,7 +2,7 @@
 
 use raid::{RegionId, Slot};
 
-use super::World;
+use super::{Life, World};
 use crate::check::Checked;
 use crate::coverage::Seen;
 use crate::rng::Rate;
@@ -14,6 +14,7 @@ impl World {
         // One draw for most steps: the rates below are per 32 steps.
         if self.rng.once_in(32) {
             self.meddle_from_outside()?;
+            self.meddle_with_life()?;
         }
         if self.rng.once_in(8) {
             self.meddle_inside()?;
@@ -46,7 +47,11 @@ impl World {
     fn meddle_from_outside(&mut self) -> Checked {
         // A Channel that closes may still wait for members that are gone.
         let open = self.seats.iter().filter(|seat| !seat.closing).count();
-        if open < self.profile.channels_max && (open == 0 || self.happens(|profile| profile.control.open)) {
+        let is_running = self.life == Life::Running;
+        if is_running
+            && open < self.profile.channels_max
+            && (open == 0 || self.happens(|profile| profile.control.open))
+        {
             self.open_channel()?;
             self.coverage.saw(Seen::Opened);
         }
@@ -87,7 +92,7 @@ impl World {
     }
 
     fn break_drive(&mut self, slot: Slot) {
-        let present = self.profile.geometry.member_blocks[slot.index()].is_some();
+        let present = self.array.view().attached.contains(slot);
         let blocks = self.layout.data_blocks(slot);
         let health = &self.disks[slot.index()].health;
         if !present || health.gone {

@@ -37,7 +37,11 @@ impl World {
         let request = self.host.get_mut(id).expect("the caller saw it");
         request.live |= 1 << child.index;
         request.touched = true;
+        if let Some(region) = region.filter(|region| request.sent.last() != Some(region)) {
+            request.sent.push(region);
+        }
         if request.planned_under != view.epoch && request.planned_under.0 != 0 {
+            request.is_mixed = true;
             self.coverage.saw(Seen::Replanned);
         }
         request.planned_under = view.epoch;

@@ -69,6 +69,8 @@ impl World {
             parked: false,
             errors: Vec::new(),
             planned_under: raid::Epoch(0),
+            is_mixed: false,
+            sent: Vec::new(),
             reached: Vec::new(),
             answered: raid::SlotSet::EMPTY,
         });
@@ -145,7 +147,10 @@ impl World {
             format!("io {} ends before its children", id.0 >> 16)
         })?;
         match result {
-            Ok(()) => self.succeed(seat, &request),
+            Ok(()) => {
+                self.has_served = true;
+                self.succeed(seat, &request)
+            }
             Err(fault) => {
                 let view = self.seats[seat].machine.view().cloned();
                 let view = view.ok_or_else(|| never_opened(channel))?;
@@ -162,9 +167,14 @@ impl World {
         match (request.op, request.write) {
             (Op::Read, _) => {
                 self.note_retries(request);
-                self.check_read(request)
+                self.check_read(request)?;
+                self.check_stable(request)
             }
-            (Op::Flush, _) => self.check_flushed(request),
+            (Op::Flush, _) => {
+                self.check_flushed(request)?;
+                self.oracle.flushed(request.began);
+                Ok(())
+            }
             (Op::Reset, _) => self.check_reset(request, self.seats[seat].machine.view()),
             (_, Some(write)) => {
                 if request.has_failed_children() {
@@ -174,7 +184,7 @@ impl World {
                 let view = self.seats[seat].machine.view().cloned();
                 let view = view.ok_or_else(|| never_opened(request.channel))?;
                 self.check_miss_recorded(request, &view)?;
-                self.oracle.acknowledge(write);
+                self.oracle.acknowledge(write, request.fua || request.op == Op::WriteZeroes);
                 Ok(())
             }
             _ => Ok(()),

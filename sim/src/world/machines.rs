@@ -6,7 +6,7 @@ use raid::msg::{Planner, ToArray, ToChannel, ToShard};
 use raid::shard::FromShard;
 use raid::{Channel, ChannelId, RegionId, ShardId};
 
-use super::{Seat, World};
+use super::{Life, Seat, World};
 use crate::check::{Checked, Rule, Violation};
 use crate::coverage::Seen;
 use crate::net::{Message, Node, Sent};
@@ -71,7 +71,12 @@ impl World {
                     self.check_copies_whole(slot)?;
                     continue;
                 }
-                FromArray::Finished | FromArray::ResetMember(_) => continue,
+                FromArray::Finished => {
+                    self.check_finished()?;
+                    self.life = Life::Finished;
+                    continue;
+                }
+                FromArray::ResetMember(_) => continue,
                 FromArray::CloseMember(slot) => {
                     self.trace.note(self.step, &Happening::DriveClosed(slot));
                     self.check_close(slot)?;
@@ -279,7 +284,7 @@ fn seen_message(message: &Message) -> Seen {
         Message::Shard(ToShard::Acquire { .. }) => Seen::MsgAcquire,
         Message::Shard(ToShard::Release { .. }) => Seen::MsgRelease,
         Message::Shard(ToShard::ChannelOpened(_)) => Seen::MsgShardOpened,
-        Message::Shard(ToShard::RuleSeen { .. }) => Seen::MsgRuleSeen,
+        Message::Shard(ToShard::RuleSeen { .. }) => Seen::MsgRuleAnswered,
         Message::Shard(ToShard::Quit) => Seen::MsgQuit,
         Message::Shard(ToShard::Repair { .. }) => Seen::MsgRepair,
         Message::Shard(ToShard::ChannelClosed(_)) => Seen::MsgShardClosed,

@@ -92,8 +92,9 @@ impl World {
         match meta.phase {
             MetaPhase::Flushing { covers } if result.is_ok() => disk.harden(covers),
             MetaPhase::Flushing { .. } => {}
-            MetaPhase::Writing { .. } => {
+            MetaPhase::Writing { early } => {
                 let chosen = match result {
+                    _ if early => Torn::Everything,
                     Ok(()) => Torn::Everything,
                     Err(_) if disk.health.gone && self.rng.happens(Rate::once_in(2)) => Torn::Nothing,
                     Err(_) => Torn::draw(&mut self.rng, 64),

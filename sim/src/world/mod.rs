@@ -3,7 +3,9 @@
 //! A step picks one thing that can happen and lets it happen. What the host does is in `io`, what happens to
 //! member I/O in `drives`, messages and Channels in `machines`, the operator and bad luck in `control`.
 
+mod assemble;
 mod control;
+pub(crate) mod crash;
 mod drives;
 mod io;
 mod machines;
@@ -19,7 +21,7 @@ use raid::msg::ToChannel;
 use raid::view::ArrayState;
 use raid::{Array, Channel, ChannelId, Epoch, Geometry, IoId, Level, Shard, SlotSet, View};
 
-use crate::check::{Checked, LeaseBook, MembershipCheck, RecordCache, Violation};
+use crate::check::{Checked, LeaseBook, MembershipCheck, RecordCache, Stable, Violation};
 use crate::coverage::{Coverage, Seen};
 use crate::disk::Disk;
 use crate::host::Requests;
@@ -43,6 +45,15 @@ impl Seat {
     pub fn id(&self) -> ChannelId {
         self.machine.id()
     }
+}
+
+/// The end of a life of the array: it is stopped, its Channels close, it finishes, and is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    Running,
+    Closing,
+    Finishing,
+    Finished,
 }
 
 /// Everything that there is.
@@ -86,6 +97,12 @@ pub(crate) struct World {
     /// Steps that took time.
     ticks: u64,
     next_channel: u32,
+    /// Reads that must not go back.
+    pub stable: Stable,
+    /// How far the end of this life of the array has come.
+    pub life: Life,
+    /// Some host I/O was served: the array exists.
+    pub has_served: bool,
     /// Faults are over.
     is_healed: bool,
 }
@@ -122,7 +139,10 @@ impl World {
             host: Requests::default(),
             parked: Vec::new(),
             unseen_removals: Vec::new(),
-            oracle: Oracle::new(layout.num_blocks()),
+            oracle: Oracle::new(layout.num_blocks(), profile.metadata.is_some()),
+            stable: Stable::new(layout.num_blocks()),
+            life: Life::Running,
+            has_served: false,
             leases: LeaseBook::new(layout.regions()),
             membership: MembershipCheck::new(&array),
             coverage: Coverage::of_one_seed(),
@@ -187,7 +207,12 @@ impl World {
             // All that is in flight waits for members that are gone; the host has other things to do.
             None => self.depth_max += 1,
         }
-        self.close_idle_seats()
+        self.close_idle_seats()?;
+        self.go_on_ending()?;
+        if self.life == Life::Finished {
+            self.restart()?;
+        }
+        Ok(())
     }
 
     /// Faults end: what is stalled goes on, what was pulled out is noticed.
@@ -222,6 +247,7 @@ impl World {
             None => return Ok(false),
         }
         self.close_idle_seats()?;
+        self.go_on_ending()?;
         Ok(true)
     }
 
