@@ -85,7 +85,7 @@ impl MetaChannels {
             let buffer = DmaBuf::new(bytes, ALIGN).map_err(|errno| CopyError::Read(fault_of_errno(errno)))?;
             let buffer = from.read(io.from_lba, buffer).await.map_err(CopyError::Read)?;
             to.write(io.to_lba, buffer).await.map_err(CopyError::Write)?;
-            if io.flush { to.flush().await.map_err(CopyError::Write) } else { Ok(()) }
+            if io.flush { to.flush().await.map_err(CopyError::Flush) } else { Ok(()) }
         })
     }
 

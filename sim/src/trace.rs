@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use raid::channel::{Child, Op};
 use raid::format::LOG_OFFSET;
 use raid::meta::{MetaIo, MetaWrite};
+use raid::shard::CopyIo;
 use raid::{ChannelId, Fault, FaultKind, IoId, Slot, SlotSet};
 
 use crate::disk::Torn;
@@ -26,6 +27,8 @@ pub(crate) enum Happening<'a> {
     Closing(ChannelId),
     Closed(ChannelId),
     Command { what: &'static str, slot: Slot, accepted: bool },
+    CopyBegan { shard: u16, io: &'a CopyIo },
+    CopyDone { io: &'a CopyIo, ok: bool },
     HotRemoved(Slot),
     RemovalSeen(Slot),
     DriveClosed(Slot),
@@ -192,6 +195,11 @@ impl fmt::Display for Happening<'_> {
             Happening::Closed(channel) => write!(f, "ch {channel} closed"),
             Happening::Command { what, slot, accepted } => {
                 write!(f, "operator: {what} m{slot}: {}", if *accepted { "accepted" } else { "refused" })
+            }
+            Happening::CopyBegan { shard, io } => write!(f, "shard {shard}: {io:?}"),
+            Happening::CopyDone { io, ok } => {
+                let how = if *ok { "ok" } else { "failed" };
+                write!(f, "copy to m{} [{} +{}]: {how}", io.to, io.to_lba, io.blocks)
             }
             Happening::HotRemoved(slot) => write!(f, "m{slot} is pulled out"),
             Happening::RemovalSeen(slot) => write!(f, "array is told that m{slot} is gone"),

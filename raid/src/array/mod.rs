@@ -517,6 +517,10 @@ impl Array {
         view.unrecordable.insert(slot);
         view.in_sync = self.published.in_sync;
         view.reachable = view.reachable.minus(taken_back);
+        if self.published.epoch == self.found {
+            // Nothing says yet that the array runs: what was left clean must not be written to.
+            view.reachable.remove(slot);
+        }
         self.propose(view, Some(EventKind::MemberUnrecordable { slot }), now_ms);
     }
 
@@ -535,9 +539,6 @@ impl Array {
         }
         self.members[slot.index()].count_write_error();
         self.note_errors(slot);
-        if fault.kind == FaultKind::Gone {
-            return self.unrecorded(slot, fault, now_ms);
-        }
         let has_room = match &mut self.recorder {
             Some(recorder) => recorder.note_bad_block(bad, now_ms),
             None => false,

@@ -14,7 +14,7 @@
 use std::collections::VecDeque;
 
 use super::{FromShard, Shard};
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::format::RegionState;
 use crate::ids::{RegionId, Slot, SlotSet};
 use crate::meta::Ticket;
@@ -45,8 +45,10 @@ pub struct CopyIo {
 pub enum CopyError {
     /// Where it was to be read.
     Read(Fault),
-    /// Where it was to be written, or flushed.
+    /// Where it was to be written.
     Write(Fault),
+    /// Where it was written: it may be lost, and other things with it.
+    Flush(Fault),
 }
 
 /// Blocks of the array to write again on a member.
@@ -70,13 +72,16 @@ pub(super) struct Repairs {
 const WANTED_MAX: usize = 64;
 
 impl Shard {
-    /// A member could not read `[lba, lba + blocks)` of the array, which lie in one region.
+    /// A member could not read `[lba, lba + blocks)` of the array, which lie in one region. Where copies may differ
+    /// their source is left as it is: another copy in its place could take back what hosts have read.
     pub(super) fn want_repair(&mut self, region: RegionId, slot: Slot, lba: u64, blocks: u64) {
-        let is_written = self.region_state(region) != Some(RegionState::Unwritten);
+        let state = self.region_state(region);
+        let is_repairable =
+            state != Some(RegionState::Unwritten) && state.and_then(RegionState::source) != Some(slot);
         let repairs = self.repairs.entry(region).or_default();
         let is_known = repairs.wanted.iter().chain(repairs.copying.iter().map(|(_, repair)| repair));
         let is_known = is_known.into_iter().any(|known| (known.slot, known.lba) == (slot, lba));
-        if is_written && !is_known && repairs.wanted.len() < WANTED_MAX {
+        if is_repairable && !is_known && repairs.wanted.len() < WANTED_MAX {
             repairs.wanted.push_back(Repair { slot, lba, blocks, tried: SlotSet::EMPTY });
         }
     }
@@ -102,14 +107,19 @@ impl Shard {
         let blocks = repair.blocks;
         let told = match result {
             Ok(()) => ToArray::Repaired { slot, lba: member_lba, blocks },
-            Err(CopyError::Read(fault) | CopyError::Write(fault)) if fault.is_transient() => {
+            Err(CopyError::Read(fault) | CopyError::Write(fault) | CopyError::Flush(fault))
+                if fault.is_transient() =>
+            {
                 return self.want_again(region, repair);
             }
             Err(CopyError::Read(_)) => {
                 repair.tried.insert(self.source_for(region, repair).expect("it was read from").0);
                 return self.want_again(region, repair);
             }
-            Err(CopyError::Write(fault)) => ToArray::Unrepaired { slot, lba: member_lba, blocks, fault },
+            Err(CopyError::Write(fault)) if fault.kind != FaultKind::Gone => {
+                ToArray::Unrepaired { slot, lba: member_lba, blocks, fault }
+            }
+            Err(CopyError::Write(fault) | CopyError::Flush(fault)) => ToArray::Unrecorded { slot, fault },
         };
         self.outbox.push_back(FromShard::Array(told));
     }
@@ -136,14 +146,14 @@ impl Shard {
         self.repairs.get(&region).is_none_or(Repairs::is_empty)
     }
 
-    /// Members that are out need no repair, and what is under way to them harms nobody. Without a record no mark
-    /// can be made.
+    /// Members that are out need no repair; without a record no mark can be made. What is under way is waited for,
+    /// also when it goes to a member that is out: a Channel that has not heard of that may still write there, and
+    /// count on it.
     fn drop_void_repairs(&mut self, region: RegionId) {
         let view = self.view.as_ref().expect("the Shard goes on under a View");
         let (usable, can_record) = (view.usable(), view.can_record());
         let Some(repairs) = self.repairs.get_mut(&region) else { return };
         repairs.wanted.retain(|repair| can_record && usable.contains(repair.slot));
-        repairs.copying.take_if(|(_, repair)| !usable.contains(repair.slot));
     }
 
     fn begin_copy(&mut self, region: RegionId) {
@@ -164,14 +174,13 @@ impl Shard {
         self.outbox.push_back(FromShard::Copy(CopyIo { ticket, from, from_lba, to, to_lba, blocks, flush }));
     }
 
-    /// The copy that hosts would read now: the region's source, or else the lowest slot.
+    /// The copy to repair from: the region's source, where it has one, or else the lowest slot.
     fn source_for(&self, region: RegionId, repair: Repair) -> Option<(Slot, u64)> {
         let usable = self.view.as_ref()?.usable().without(repair.slot).minus(repair.tried);
         let copies = || (0..self.geometry.copies()).map(|copy| self.geometry.locate(repair.lba, copy));
         let source = self.region_state(region).and_then(RegionState::source);
-        let from_source = copies().find(|(slot, _)| Some(*slot) == source && usable.contains(*slot));
-        let lowest = || copies().filter(|(slot, _)| usable.contains(*slot)).min_by_key(|(slot, _)| *slot);
-        from_source.or_else(lowest)
+        let may_be_read = |slot| usable.contains(slot) && source.is_none_or(|source| source == slot);
+        copies().filter(|(slot, _)| may_be_read(*slot)).min_by_key(|(slot, _)| *slot)
     }
 
     fn member_lba(&self, slot: Slot, lba: u64) -> u64 {

@@ -16,9 +16,11 @@ impl World {
     /// still takes for in sync, and durable there if that was asked for.
     pub(crate) fn check_acknowledged(&self, request: &Request, write: &Write) -> Checked {
         for lba in write.lba..write.lba + write.blocks {
+            // A member that keeps what was unmapped may have been copied from since, for a repair.
+            let keeps = |place: &(raid::Slot, u64)| !self.disks[place.0.index()].unmap_wipes;
+            let hint = request.op == Op::Unmap && self.layout.places(lba).iter().any(keeps);
             for (slot, at) in self.layout.places(lba) {
                 let disk = &self.disks[slot.index()];
-                let hint = request.op == Op::Unmap && !disk.unmap_wipes;
                 if !self.trusted().contains(*slot) || hint {
                     continue;
                 }

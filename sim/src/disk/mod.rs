@@ -133,6 +133,15 @@ impl Disk {
         }
     }
 
+    /// Blocks arrive that were copied from another drive.
+    pub fn land(&mut self, lba: u64, stamps: &[Stamp], chosen: Torn) {
+        let first = (lba - self.data_offset) as usize;
+        for (block, stamp) in stamps.iter().enumerate().filter(|(block, _)| chosen.takes(*block as u64)) {
+            self.written[first + block] = *stamp;
+            self.cache.write((first + block) as u64, *stamp);
+        }
+    }
+
     /// How many entries the write cache has had.
     pub fn cache_now(&self) -> u64 {
         self.cache.now()

@@ -135,9 +135,11 @@ impl World {
         let is_clean = self.array.record().is_some_and(|record| record.shut_down == ShutDown::Clean);
         let ended = match self.life {
             Life::Finishing => None,
-            _ if !self.membership.has_begun() => None,
+            // It never ran: nothing could be recorded, and nobody was served.
+            _ if !self.membership.has_begun() || published.recorders().is_empty() => None,
             life => Some(life == Life::Finished && is_clean && !newest.recorders().is_empty()),
         };
+        self.lose_copies();
         let mut at_risk = Vec::new();
         for request in self.host.take_all() {
             let Some(write) = request.write else { continue };

@@ -76,7 +76,7 @@ impl World {
                     self.life = Life::Finished;
                     continue;
                 }
-                FromArray::ResetMember(_) => continue,
+                FromArray::ResetMember(slot) => unreachable!("m{slot} has not timed out"),
                 FromArray::CloseMember(slot) => {
                     self.trace.note(self.step, &Happening::DriveClosed(slot));
                     self.check_close(slot)?;
@@ -101,9 +101,7 @@ impl World {
                 }
                 FromShard::Array(message) => (Node::Array, Message::Array(message)),
                 FromShard::Copy(io) => {
-                    let nobody = Err(raid::shard::CopyError::Read(raid::Fault::of(raid::FaultKind::Media)));
-                    let now_ms = self.now_ms();
-                    self.shards[usize::from(id.0)].copy_done(io.ticket, nobody, now_ms);
+                    self.start_copy(id, io)?;
                     continue;
                 }
                 FromShard::Io(io) => {
@@ -268,7 +266,7 @@ fn seen_message(message: &Message) -> Seen {
         Message::Array(ToArray::Report { .. }) => Seen::MsgReport,
         Message::Array(ToArray::Unrecorded { .. }) => Seen::MsgUnrecorded,
         Message::Array(ToArray::ShardFlushed(_)) => Seen::MsgShardFlushed,
-        Message::Array(ToArray::TimedOut { .. }) => Seen::MsgTimedOut,
+        Message::Array(ToArray::TimedOut { .. }) => unreachable!("Channels are not told the time here"),
         Message::Array(ToArray::Repaired { .. }) => Seen::MsgRepaired,
         Message::Array(ToArray::Unrepaired { .. }) => Seen::MsgUnrepaired,
         Message::Channel(ToChannel::View(_)) => Seen::MsgView,

@@ -5,6 +5,7 @@
 
 mod assemble;
 mod control;
+mod copy;
 pub(crate) mod crash;
 mod drives;
 mod io;
@@ -32,6 +33,7 @@ use crate::profile::{IOS_MIN, Profile};
 use crate::rng::Rng;
 use crate::stamp::Stamp;
 use crate::trace::{Happening, Trace};
+use copy::Copying;
 
 /// A Channel and the thread that it lives on.
 #[derive(Debug)]
@@ -68,6 +70,8 @@ pub(crate) struct World {
     pub shard_views: Vec<Option<Arc<View>>>,
     pub seats: Vec<Seat>,
     pub disks: Vec<Disk>,
+    /// Copies between them, for Shards.
+    copies: Vec<Copying>,
     /// Per drive, the superblock that counts if the power goes.
     pub records: Vec<RecordCache>,
     /// Slots that had a member at first.
@@ -127,6 +131,7 @@ impl World {
         let filled = filled.filter(|(_, blocks)| blocks.is_some()).map(|(slot, _)| slot).collect();
         let mut world = World {
             disks: layout.slots().iter().map(disk).collect(),
+            copies: Vec::new(),
             records: layout.slots().iter().map(|_| RecordCache::default()).collect(),
             written: vec![!unwritten; layout.regions() as usize],
             owed: vec![false; layout.regions() as usize],
@@ -196,6 +201,7 @@ impl World {
             if self.parked.is_empty() { 0 } else { pace.resume },
             if self.disks.iter().any(|disk| !disk.meta.is_empty()) { pace.metadata } else { 0 },
             u32::from(self.is_ringing()),
+            if self.copies.is_empty() { 0 } else { pace.metadata },
         ];
         match self.rng.weighted(&weights) {
             Some(0) => self.issue()?,
@@ -203,7 +209,8 @@ impl World {
             Some(2) => self.complete_some_child()?,
             Some(3) => self.resume_some_io()?,
             Some(4) => self.complete_some_meta()?,
-            Some(_) => self.ring()?,
+            Some(5) => self.ring()?,
+            Some(_) => self.advance_some_copy()?,
             // All that is in flight waits for members that are gone; the host has other things to do.
             None => self.depth_max += 1,
         }
@@ -237,13 +244,16 @@ impl World {
         self.advance();
         let busy = self.disks.iter().any(|disk| !disk.pending.is_empty());
         let meta = self.disks.iter().any(|disk| !disk.meta.is_empty());
-        let something = [!self.links.are_empty(), busy, !self.parked.is_empty(), meta, self.is_ringing()];
+        let copies = !self.copies.is_empty();
+        let something =
+            [!self.links.are_empty(), busy, !self.parked.is_empty(), meta, self.is_ringing(), copies];
         match self.rng.weighted(&something.map(u32::from)) {
             Some(0) => self.deliver()?,
             Some(1) => self.complete_some_child()?,
             Some(2) => self.resume_some_io()?,
             Some(3) => self.complete_some_meta()?,
-            Some(_) => self.ring()?,
+            Some(4) => self.ring()?,
+            Some(_) => self.advance_some_copy()?,
             None => return Ok(false),
         }
         self.close_idle_seats()?;

@@ -282,6 +282,17 @@ fn an_array_that_is_started_without_a_member_says_so_first() {
     assert_eq!(drives, [Some("b"), None], "the one that is not here");
 }
 
+/// sim seed 607: the members said that it was stopped in order, and hosts wrote.
+#[test]
+fn an_array_whose_start_can_not_be_recorded_is_not_served_from_there() {
+    let drives = [Some("a"), None];
+    let mut array = recorded_array(|geometry| fresh(geometry, &[Some("a"), Some("b")]), &drives);
+    let writes = writes(&mut array);
+    array.io_done(writes[0].ticket, Err(MEDIA), 0);
+    assert!(array.published().usable().is_empty());
+    assert_eq!(array.state(), ArrayState::Failed);
+}
+
 #[test]
 fn every_degraded_start_begins_a_generation_and_a_complete_one_does_not() {
     let all = [Some("a"), Some("b")];
