@@ -254,7 +254,7 @@ impl Faults {
             aborted: often_off(rng, 1, 8),
             no_resources_at_submit: often_off(rng, 1, 7),
             no_resources_at_end: often_off(rng, 2, 7),
-            metadata: rng.pick(&[Rate::NEVER, Rate::once_in(1), Rate::once_in(4), Rate::once_in(16)]),
+            metadata: rng.pick(&[Rate::NEVER, Rate::once_in(1), Rate::once_in(1), Rate::once_in(8)]),
         }
     }
 }
