@@ -243,8 +243,8 @@ impl Shard {
         (lba, self.geometry.region_blocks().min(self.geometry.num_blocks() - lba))
     }
 
-    /// The mark, or the zeros before it, can't be made durable everywhere: the writes fail. Zeros may be under way, and must not land
-    /// on what is written later: the region stays where it is then.
+    /// The mark, or the zeros before it, can't be made durable everywhere: the writes fail. Zeros may be under
+    /// way, and must not land on what is written later: the region stays where it is then.
     fn deny(&mut self, region: RegionId) {
         let leases = self.regions.get_mut(&region).expect("a pending region has an entry");
         for channel in std::mem::take(&mut leases.waiting) {
