@@ -5,3 +5,4 @@ mod fabric;
 mod faulty;
 mod life;
 mod support;
+mod waiting;
