@@ -162,19 +162,18 @@ impl Operator {
             let why = named(result["why"].as_str().unwrap_or("it does not say why"), array);
             self.progress.notice(&format!("{} does not run yet: {why}", step.what));
         }
-        let new = known.new_among_old(step);
+        if known.runs(array) && !is_degraded(client, array) {
+            return;
+        }
+        if known.runs(array) {
+            self.progress.notice(&format!("array {array} runs degraded: see basalt status {array}"));
+        }
+        let new = known.new_among_old(step).join(", ");
         if !new.is_empty() {
-            let new = new.join(", ");
             self.progress.notice(&format!(
                 "array {array}: the file of {new} was not there; it was made new, and is blank. If {new} was a \
-                 member, bring its file back before the array starts without it"
+                 member, stop, and bring its file back before the array goes on without it"
             ));
-        }
-        if known.runs(array)
-            && let Ok(arrays) = client.get::<Vec<Value>>("bdev_basalt_get_arrays", &json!({ "name": array }))
-            && arrays.first().is_some_and(|array| array["state"] == "degraded")
-        {
-            self.progress.notice(&format!("array {array} runs degraded: see basalt status {array}"));
         }
     }
 
@@ -193,6 +192,11 @@ impl Operator {
             names.extend(came.filter_map(|one| one["ctx"].as_str().map(str::to_owned)));
         }
     }
+}
+
+fn is_degraded(client: &mut Client, array: &str) -> bool {
+    let arrays = client.get::<Vec<Value>>("bdev_basalt_get_arrays", &json!({ "name": array }));
+    arrays.is_ok_and(|arrays| arrays.first().is_some_and(|array| array["state"] == "degraded"))
 }
 
 /// Whether the step makes a namespace of one of these arrays.

@@ -173,6 +173,8 @@ fn nested_arrays_stop_and_start_with_their_daemon() {
            - { name: data, level: raid0, members: [left, right] }\n"
         + &Place::export(&["data"]);
     let daemon = scene.run(&body);
+    let said = daemon.child.stderr();
+    assert!(!said.contains("it was made new"), "all is new, which is nothing to tell: {said}");
     scene.host(800);
     daemon.stop_well();
     let daemon = scene.run(&body);
