@@ -64,7 +64,10 @@ impl Registry {
         let names: Vec<String> = params.members.iter().flatten().cloned().collect();
         self.pool.borrow_mut().admit(&params.name, &names)?;
         let name = params.name.clone();
-        let begun = if params.existing == Existing::Assemble && params.metadata() == Metadata::Drives {
+        let begun = if spdk_rs::bdev::exists(&name) {
+            // SPDK would say so only when drives have been written to.
+            Err(CreateError::NameTaken(name.clone()))
+        } else if params.existing == Existing::Assemble && params.metadata() == Metadata::Drives {
             Rc::clone(&self).assemble(params, level).await
         } else {
             self.create_new(&params, level).await.map(Begun::Running)
