@@ -37,6 +37,8 @@ pub mod format;
 pub mod geometry;
 pub mod ids;
 pub mod meta;
+#[cfg(test)]
+mod models;
 pub mod msg;
 pub mod pool;
 mod replica;

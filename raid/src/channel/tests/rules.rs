@@ -21,7 +21,7 @@ fn nothing_is_served_before_every_shard_has_spoken() {
     rig.view(1, &[]);
     assert_eq!(rig.sent(), [swapped(1), drained(1)], "it plans nothing older");
     let read = rig.start(Op::Read, 0, 1);
-    assert_eq!(rig.out_to(read), []);
+    assert_eq!(rig.out_to(read), Vec::<u8>::new());
     rig.rules(&[]);
     assert_eq!(rig.out_to(read).len(), 1);
 }

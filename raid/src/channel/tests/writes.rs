@@ -166,7 +166,7 @@ fn writes_that_wait_for_a_lease_that_goes_back_ask_for_it_again() {
     rig.on(ToChannel::Grant { region: RegionId(0), lease: LeaseGen(1) });
     rig.on(ToChannel::Revoke { region: RegionId(0), lease: LeaseGen(1) });
     let second = rig.start_unleased(HostIo::new(Op::Write, 8, 8, false));
-    assert_eq!(rig.out_to(second), [], "no new write under a lease that is ending");
+    assert_eq!(rig.out_to(second), Vec::<u8>::new(), "no new write under a lease that is ending");
     rig.sent();
     rig.back(first, 0, Ok(()));
     rig.back(first, 1, Ok(()));
