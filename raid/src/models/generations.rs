@@ -1,5 +1,8 @@
-//! Parts of a mirror that two hosts run apart, in any order, that lose members, are stopped or cut off, and meet again
-//! in any combination; an operator who says which side to keep.
+//! Parts of a mirror that two hosts run apart, in any order, that lose members, are stopped or cut off, and meet
+//! again in any combination; an operator who says which side to keep.
+//!
+//! Coarse: what a step begins runs to its end, or is cut off after so many records. (`membership` has the steps
+//! between.) Every start is forced, so that nothing is owed to the heartbeat; the hosts share no drive at a time.
 
 use stateright::{Model, Property};
 

@@ -1,5 +1,9 @@
-//! The membership of a mirror of three, changing: failures that are reported at any time, superblock writes that tear,
-//! land on some members, fail, and two crashes, after each of which any part of the members is started.
+//! The membership of a mirror, changing: failures that are reported at any time, superblock writes that tear, land
+//! on some members, fail, and up to two crashes, after each of which any part of the members is started.
+//!
+//! Regions are not in it. So it does not judge what a start without every one of the last members in sync makes
+//! of writes that only those are known to have: members that are older, and call one another in sync, may differ
+//! there, in regions that are marked, and are read from one of them.
 
 use stateright::{Model, Property};
 
@@ -167,8 +171,8 @@ impl World {
         !is_clean && !self.goes_on(slots) || acknowledged.all(is_whole)
     }
 
-    /// Whether some drive in `slots` knows all that was decided. Else every one of the last members in sync is away:
-    /// an operator who starts what is older than that gives up what only those are known to have.
+    /// Whether some drive in `slots` knows all that was decided. Else every one of the last members in sync is
+    /// away: an operator who starts what is older than that gives up what only those are known to have.
     fn goes_on(&self, slots: SlotSet) -> bool {
         !slots.and(self.recorders).is_empty()
     }

@@ -1,5 +1,5 @@
-//! Mirrors that a host runs, word by word: the real [`Array`] over superblock copies on drives, a Channel, and what
-//! is on its way between them. What a drive holds is written with [`format::encode`] and read with
+//! Mirrors that a host runs, word by word: the real [`Array`] over superblock copies on drives, a Channel, and
+//! what is on its way between them. What a drive holds is written with [`format::encode`] and read with
 //! [`format::decode`], and a start is what assembly makes of it.
 
 use std::collections::VecDeque;
@@ -400,8 +400,8 @@ impl Host {
         targets.iter().filter(|slot| !has(slot)).collect()
     }
 
-    /// Whether the generation says what it must: a new one when a member was lost or the start was degraded; the
-    /// one that was found is in the past in any case.
+    /// Whether the generation says what it must: a new one when a member was lost or the start was degraded; and
+    /// the one that was found is in the past.
     pub fn generation_is_right(&self) -> bool {
         let record = self.array.record().expect("it has one");
         let all = SlotSet::first(record.members.len());

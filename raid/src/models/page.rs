@@ -1,12 +1,15 @@
-//! Two regions in one page of the dirty log: a real [`Shard`] on two members, with a Channel that asks for leases,
-//! writes under them and gives them back, metadata writes that land before they are answered, fail or are
-//! sent again, an Array that takes the member out, and a crash at any point, after which the page is merged.
+//! Two regions in one page of the dirty log: a real [`crate::Shard`] on two members, with a Channel that asks
+//! for leases, writes under them and gives them back, metadata writes that land before they are answered, fail or
+//! are sent again, an Array that takes the member out, and a crash at any point, after which the page is merged.
+//!
+//! Not in it: pages of which only some sectors are torn (the format's own tests), revokes, several Channels, syncs.
 
 mod world;
 
 use stateright::{Model, Property};
 
 use super::explore;
+use crate::format::RegionState;
 use crate::ids::{Slot, SlotSet};
 use world::{Data, REGIONS, World, is_mark};
 
@@ -16,6 +19,7 @@ struct Bounds {
     acquires: u8,
     writes: u8,
     faults: u8,
+    tears: u8,
     sweeps: u8,
     crashes: u8,
     /// Whether the array may be stopped in order.
@@ -36,7 +40,8 @@ enum Action {
     /// The next message of the Shard reaches the Channel, or the Array.
     ToChannel,
     ToArray,
-    /// The n-th metadata I/O in flight: is on the drive; is answered well; fails; is to be sent again.
+    /// The n-th metadata I/O in flight: damages what is on the drive; is on it; is answered well; fails; is to be sent again.
+    Tear(usize),
     Land(usize),
     Done(usize),
     Fail(usize),
@@ -77,6 +82,7 @@ impl Model for Bounds {
         actions.extend(queues.into_iter().filter(|(is_empty, _)| !is_empty).map(|(_, action)| action));
         for (n, flight) in world.flights.iter().enumerate() {
             actions.push(if flight.is_there { Action::Done(n) } else { Action::Land(n) });
+            actions.extend((spent.tears < self.tears && world.may_tear(n)).then_some(Action::Tear(n)));
             if spent.faults < self.faults {
                 actions.extend([Action::Fail(n), Action::Again(n)]);
             }
@@ -98,6 +104,7 @@ impl Model for Bounds {
             Action::FromChannel => next.from_channel(),
             Action::ToChannel => next.to_channel(),
             Action::ToArray => next.to_array(),
+            Action::Tear(n) => next.tear(n),
             Action::Land(n) => next.land(n),
             Action::Done(n) => next.done(n),
             Action::Fail(n) => next.failed(n, crate::FaultKind::Media),
@@ -121,7 +128,8 @@ impl Model for Bounds {
                 },
             ),
             Property::always("a region is zeroed before anybody writes into it", |_, world: &World| {
-                let is_zeroed = |slot: Slot| world.disks[slot.index()].is_zeroed;
+                let need_sync = |slot| matches!(world.on_disk(slot, 1), RegionState::NeedSync { .. });
+                let is_zeroed = |slot: Slot| world.disks[slot.index()].is_zeroed || need_sync(slot);
                 let mut leased = world.leased();
                 !leased.any(|region| region == 1) || world.view.recorders().iter().all(is_zeroed)
             }),
@@ -140,7 +148,7 @@ impl Model for Bounds {
                 !world.waits() || world.moves()
             }),
             Property::sometimes("a mark is cleared", |bounds, world: &World| {
-                let is_clean = |slot| world.on_disk(slot, 1) == crate::format::RegionState::Clean;
+                let is_clean = |slot| world.on_disk(slot, 1) == RegionState::Clean;
                 bounds.sweeps < 2 || world.spent.writes > 0 && (0..2).map(Slot).all(is_clean)
             }),
             Property::sometimes("a crash finds a mark", |_, world: &World| {
@@ -153,7 +161,8 @@ impl Model for Bounds {
     }
 }
 
-const BOUNDS: Bounds = Bounds { acquires: 2, writes: 1, faults: 0, sweeps: 2, crashes: 1, quits: false };
+const BOUNDS: Bounds =
+    Bounds { acquires: 2, writes: 1, faults: 0, tears: 0, sweeps: 2, crashes: 1, quits: false };
 
 #[test]
 fn marks_are_durable_before_writes_and_cleared_after_them() {
@@ -173,4 +182,9 @@ fn an_array_that_was_stopped_needs_no_sync_and_one_that_was_not_does() {
 #[test]
 fn a_source_that_was_told_outlives_the_next_crash() {
     explore("page, two crashes", Bounds { crashes: 2, sweeps: 1, ..BOUNDS }, 90_000);
+}
+
+#[test]
+fn a_page_that_is_torn_is_a_mark() {
+    explore("page, torn", Bounds { acquires: 1, tears: 2, sweeps: 0, ..BOUNDS }, 2_000);
 }

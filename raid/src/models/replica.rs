@@ -1,5 +1,5 @@
-//! The life of one piece of metadata on two members: [`Replica`], with changes that come while it is written, writes
-//! that fail, and members that are given up.
+//! The life of one piece of metadata on two members: [`Replica`], with changes that come while it is written,
+//! writes that fail, and members that are given up.
 
 use std::collections::BTreeSet;
 

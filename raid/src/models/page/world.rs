@@ -52,6 +52,7 @@ pub struct Spent {
     pub acquires: u8,
     pub writes: u8,
     pub faults: u8,
+    pub tears: u8,
     pub sweeps: u8,
     pub crashes: u8,
 }
@@ -221,7 +222,7 @@ impl World {
 
     pub fn on_disk(&self, slot: Slot, region: usize) -> RegionState {
         let page = DecodedPage::decode(&self.disks[slot.index()].page, ARRAY, 0, MEMBERS);
-        page.get(region).expect("it is whole")
+        page.get(region).unwrap_or(RegionState::NeedSync { source: slot })
     }
 
     /// Every set of members with which the array could go on.
@@ -376,11 +377,24 @@ impl World {
             Some(ReadRule::Zeros) | None => None,
         };
         let before = self.sources[region];
-        self.went_back |= before.is_some() && source != before;
+        // Who is away, or has lost the page, can't be read from.
+        let is_here = before.is_some_and(|before| self.view.in_sync.contains(before));
+        self.went_back |= is_here && source != before;
         // Nobody may read from any member where they differ since a crash.
         let crashed = self.spent.crashes > 0 && self.view.in_sync.len() > 1;
         self.went_back |= crashed && self.data[region] == Data::Differs && source.is_none();
         self.sources[region] = source.or(before);
+    }
+
+    /// The write of a page damages what is on the drive.
+    pub fn tear(&mut self, n: usize) {
+        self.spent.tears += 1;
+        self.disks[self.flights[n].io.slot.index()].page = Arc::from(&[0; log::PAGE_BYTES][..]);
+    }
+
+    pub fn may_tear(&self, n: usize) -> bool {
+        let flight = &self.flights[n];
+        !flight.is_there && matches!(flight.io.write, Some(MetaWrite::Bytes { .. }))
     }
 
     pub fn land(&mut self, n: usize) {
@@ -454,7 +468,7 @@ impl World {
         let generation =
             |slot: Slot| DecodedPage::decode(&self.disks[slot.index()].page, ARRAY, 0, MEMBERS).generation();
         let mut page = LogPage::new();
-        page.generation = survivors.iter().filter_map(generation).max().expect("a page is whole");
+        page.generation = survivors.iter().filter_map(generation).max().unwrap_or(0);
         merged.into_iter().enumerate().for_each(|(index, state)| page.set(index, state));
         let crashed = survivors.iter().next().filter(|_| !was_flushed);
         let volatile = self.data.iter_mut().filter(|data| **data != Data::Same);
