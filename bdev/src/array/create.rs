@@ -64,7 +64,7 @@ impl Registry {
         let names: Vec<String> = params.members.iter().flatten().cloned().collect();
         self.pool.borrow_mut().admit(&params.name, &names)?;
         let name = params.name.clone();
-        let begun = if spdk_rs::bdev::exists(&name) {
+        let begun = if bdev::exists(&name) {
             // SPDK would say so only when drives have been written to.
             Err(CreateError::NameTaken(name.clone()))
         } else if params.existing == Existing::Assemble && params.metadata() == Metadata::Drives {
@@ -98,7 +98,7 @@ impl Registry {
     ) -> Result<Rc<Owner>, CreateError> {
         // Registering would refuse it too, but only once the drives have been written to.
         let alias = params.uuid.map(|uuid| uuid.hyphenated().to_string());
-        if bdev::exists(&params.name) || alias.is_some_and(|alias| bdev::exists(&alias)) {
+        if alias.is_some_and(|alias| bdev::exists(&alias)) {
             return Err(CreateError::NameTaken(params.name.clone()));
         }
         let geometry = Arc::new(geometry_of(params, level, &drives)?);

@@ -237,8 +237,8 @@ impl Model for Bounds {
                 next.gone.insert(slot);
                 next.host().lose(slot);
             }
-            Action::ToArray => next.host().to_array(),
-            Action::ToChannel => next.host().to_channel(),
+            Action::ToArray => next.host().deliver_to_array(),
+            Action::ToChannel => next.host().deliver_to_channel(),
             Action::Tear(n) => {
                 next.spent.tears += 1;
                 let host = next.host.as_mut().expect("the host is up");

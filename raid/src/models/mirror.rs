@@ -275,14 +275,14 @@ impl Host {
     }
 
     /// The next message reaches the Array.
-    pub fn to_array(&mut self) {
+    pub fn deliver_to_array(&mut self) {
         let message = self.to_array.pop_front().expect("there is one");
         self.array.on_message(message, 0);
         self.pump();
     }
 
     /// The next message reaches the Channel.
-    pub fn to_channel(&mut self) {
+    pub fn deliver_to_channel(&mut self) {
         match self.to_channel.pop_front().expect("there is one") {
             ToChannel::View(view) => {
                 let (planner, epoch) = (Planner::Channel(CHANNEL), view.epoch);
@@ -368,9 +368,9 @@ impl Host {
         let mut left = records;
         while self.moves() {
             if !self.to_array.is_empty() {
-                self.to_array();
+                self.deliver_to_array();
             } else if !self.to_channel.is_empty() {
-                self.to_channel();
+                self.deliver_to_channel();
             } else if left == 0 {
                 return false;
             } else {

@@ -40,7 +40,8 @@ enum Action {
     /// The next message of the Shard reaches the Channel, or the Array.
     ToChannel,
     ToArray,
-    /// The n-th metadata I/O in flight: damages what is on the drive; is on it; is answered well; fails; is to be sent again.
+    /// The n-th metadata I/O in flight: damages what is on the drive; is on it; is answered well; fails; is to
+    /// be sent again.
     Tear(usize),
     Land(usize),
     Done(usize),
@@ -100,10 +101,10 @@ impl Model for Bounds {
             Action::Acquire(region) => next.acquire(region),
             Action::Write(region) => next.write(region),
             Action::Written(region) => next.written(region),
-            Action::FromArray => next.from_array(),
-            Action::FromChannel => next.from_channel(),
-            Action::ToChannel => next.to_channel(),
-            Action::ToArray => next.to_array(),
+            Action::FromArray => next.deliver_from_array(),
+            Action::FromChannel => next.deliver_from_channel(),
+            Action::ToChannel => next.deliver_to_channel(),
+            Action::ToArray => next.deliver_to_array(),
             Action::Tear(n) => next.tear(n),
             Action::Land(n) => next.land(n),
             Action::Done(n) => next.done(n),

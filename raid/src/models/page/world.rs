@@ -195,13 +195,13 @@ impl World {
     fn settle(&mut self) {
         while self.moves() {
             if !self.from_array.is_empty() {
-                self.from_array();
+                self.deliver_from_array();
             } else if !self.from_channel.is_empty() {
-                self.from_channel();
+                self.deliver_from_channel();
             } else if !self.to_channel.is_empty() {
-                self.to_channel();
+                self.deliver_to_channel();
             } else if !self.to_array.is_empty() {
-                self.to_array();
+                self.deliver_to_array();
             } else {
                 self.land(0);
                 self.done(0);
@@ -301,17 +301,17 @@ impl World {
         self.writing[region] = false;
     }
 
-    pub fn from_array(&mut self) {
+    pub fn deliver_from_array(&mut self) {
         let message = self.from_array.pop_front().expect("there is one");
         self.tell_shard(message);
     }
 
-    pub fn from_channel(&mut self) {
+    pub fn deliver_from_channel(&mut self) {
         let message = self.from_channel.pop_front().expect("there is one");
         self.tell_shard(message);
     }
 
-    pub fn to_array(&mut self) {
+    pub fn deliver_to_array(&mut self) {
         match self.to_array.pop_front().expect("there is one") {
             ToArray::Unrecorded { slot, .. } if self.view.recorders().contains(slot) => self.fail(slot),
             ToArray::ShardFlushed(_) => self.end = End::Flushed,
@@ -336,7 +336,7 @@ impl World {
         }
     }
 
-    pub fn to_channel(&mut self) {
+    pub fn deliver_to_channel(&mut self) {
         match self.to_channel.pop_front().expect("there is one") {
             ToChannel::Rules(rules) => {
                 self.rules = Some([None; REGIONS]);

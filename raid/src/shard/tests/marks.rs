@@ -89,6 +89,27 @@ fn a_mark_that_was_refused_counts_for_nobody_who_asks_later() {
 }
 
 #[test]
+fn who_asks_after_a_member_became_unrecordable_is_refused_too() {
+    let denied = FromShard::Channel(A, ToChannel::Denied { region: REGION });
+    for unrecordable in [[1].as_slice(), &[0, 1]] {
+        let mut shard = logged(RegionState::Clean, None);
+        shard.on_message(ToShard::Acquire { channel: B, region: RegionId(8) }, 0);
+        for io in orders(&mut shard).0 {
+            let is_recorded = !unrecordable.contains(&io.slot.0);
+            let result = if is_recorded { Ok(()) } else { Err(Fault::of(FaultKind::Media)) };
+            shard.io_done(io.ticket, result, 0);
+        }
+        view_unrecordable(&mut shard, 2, &[0, 1], unrecordable);
+        answer_all(&mut shard);
+        for _ in 0..2 {
+            shard.on_message(acquire(A), 0);
+            assert_eq!(answer_all(&mut shard), std::slice::from_ref(&denied));
+            assert!(!shard.is_leased(REGION));
+        }
+    }
+}
+
+#[test]
 fn drained_waits_for_the_log_writes_of_older_views() {
     let mut shard = logged(RegionState::Clean, None);
     shard.on_message(acquire(A), 0);
