@@ -256,9 +256,12 @@ impl Host {
         while let Some(order) = self.array.take_order() {
             match order {
                 FromArray::Channel(_, message) => self.to_channel.push_back(message),
+                // What a crash left is durable in this world: there is no cache to settle.
+                FromArray::Io(io) if io.write.is_none() => self.array.io_done(io.ticket, Ok(()), 0),
                 FromArray::Io(io) => self.send(io),
                 FromArray::Finished => self.is_finished = true,
                 FromArray::Shard(..) | FromArray::CloseMember(_) => {}
+                FromArray::ResetMember(slot) => unreachable!("slot {slot} has not timed out"),
             }
         }
     }

@@ -143,7 +143,7 @@ fn a_new_channel_waits_for_the_view_that_the_rules_are_true_of() {
     let rules = crate::msg::Rules { epoch: Epoch(2), regions: Box::default() };
     rig.on(ToChannel::Rules(Arc::new(rules)));
     let read = rig.start(Op::Read, 0, 1);
-    assert_eq!(rig.out_to(read), []);
+    assert_eq!(rig.out_to(read), Vec::<u8>::new());
     rig.view(2, &[0]);
     assert_eq!(rig.out_to(read), [1]);
 }

@@ -260,6 +260,7 @@ impl World {
             match message {
                 FromShard::Channel(_, message) => self.to_channel.push_back(message),
                 FromShard::Array(message) => self.to_array.push_back(message),
+                FromShard::Copy(io) => unreachable!("nobody has asked for a repair: {io:?}"),
                 FromShard::Io(io) => {
                     let completed = |region: usize| match self.data[region] {
                         Data::Volatile { write, .. } if !self.writing[region] => Some(write),
@@ -341,12 +342,12 @@ impl World {
             ToChannel::Rules(rules) => {
                 self.rules = Some([None; REGIONS]);
                 let rule_of = |region: usize| {
-                    let rule = rules.iter().find(|(of, _)| of.0 as usize == region);
+                    let rule = rules.regions.iter().find(|(of, _)| of.0 as usize == region);
                     rule.map(|(_, rule)| *rule)
                 };
                 (0..REGIONS).for_each(|region| self.read_by(region, rule_of(region)));
             }
-            ToChannel::Rule { region, rule, change } => {
+            ToChannel::Rule { region, rule, change, .. } => {
                 self.read_by(region.0 as usize, rule);
                 self.from_channel.push_back(ToShard::RuleSeen { channel: CHANNEL, region, change });
             }
