@@ -79,7 +79,9 @@ fn only_what_needs_a_record_waits_for_it() {
     let scene = Scene::new();
     let daemon = scene.run(&body());
     let superblocks = COPY_OFFSETS[1] + SUPERBLOCK_BYTES as u64 - COPY_OFFSETS[0];
-    let host = scene.place.model(1, &machine::last_core(2)).option("--ios", 30_000).spawn();
+    // Longer than it takes to the next heartbeat, however fast the machine is.
+    let host = scene.place.model(1, &machine::last_core(2)).option("--ios", 100_000_000);
+    let host = host.option("--seconds", 15).spawn();
     wait::until("writes", || match done(&daemon, "num_write_ops") {
         0..200 => Err("few writes".to_owned()),
         _ => Ok(()),
