@@ -31,6 +31,15 @@ fn mirror(drives: &[&str], keys: &str) -> String {
     body + &Place::export(&["data"])
 }
 
+/// YAML with a mirror `data` of two drives `f0` and `f1` that fail on command, exported.
+fn faulty_mirror(member_timeout: &str) -> String {
+    let mut body = files(&["d0", "d1"]);
+    (0..2).for_each(|n| body += &format!("  - {{ name: f{n}, faulty: {{ over: d{n} }} }}\n"));
+    let keys = format!("region: 64KiB, member_timeout: {member_timeout}");
+    body += &format!("arrays: [{{ name: data, level: raid1, members: [f0, f1], {keys} }}]\n");
+    body + &Place::export(&["data"])
+}
+
 /// YAML with file drives of their names.
 fn files(drives: &[&str]) -> String {
     let drive =

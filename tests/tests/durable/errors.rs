@@ -1,22 +1,16 @@
 //! Members that do not answer, and blocks that can't be read.
 
-use basalt_tests::daemon::{Daemon, Place};
+use basalt_tests::daemon::Daemon;
 use basalt_tests::machine;
 use raid::format::{LOG_BYTES, LOG_OFFSET};
 use serde_json::{Value, json};
 
-use crate::{DRIVE_MIB, Scene};
+use crate::{Scene, faulty_mirror};
 
 const BLOCK: u64 = 512;
 
 fn body() -> String {
-    let mut body = "drives:\n".to_owned();
-    for n in 0..2 {
-        body += &format!("  - {{ name: d{n}, file: {{ path: d{n}.img, size: {DRIVE_MIB}MiB }} }}\n");
-        body += &format!("  - {{ name: f{n}, faulty: {{ over: d{n} }} }}\n");
-    }
-    body + "arrays: [{ name: data, level: raid1, members: [f0, f1], region: 64KiB, member_timeout: 2s }]\n"
-        + &Place::export(&["data"])
+    faulty_mirror("2s")
 }
 
 fn inject(daemon: &Daemon, rule: Value) {

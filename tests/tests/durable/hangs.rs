@@ -1,22 +1,16 @@
 //! Metadata writes that hang, for less than `member_timeout`.
 
-use basalt_tests::daemon::{Daemon, Place};
+use basalt_tests::daemon::Daemon;
 use basalt_tests::{machine, wait};
 use raid::format::{COPY_OFFSETS, LOG_BYTES, LOG_OFFSET, SUPERBLOCK_BYTES};
 use serde_json::{Value, json};
 
-use crate::{DRIVE_MIB, Scene};
+use crate::{Scene, faulty_mirror};
 
 const BLOCK: u64 = 512;
 
 fn body() -> String {
-    let mut body = "drives:\n".to_owned();
-    for n in 0..2 {
-        body += &format!("  - {{ name: d{n}, file: {{ path: d{n}.img, size: {DRIVE_MIB}MiB }} }}\n");
-        body += &format!("  - {{ name: f{n}, faulty: {{ over: d{n} }} }}\n");
-    }
-    body + "arrays: [{ name: data, level: raid1, members: [f0, f1], region: 64KiB, member_timeout: 60s }]\n"
-        + &Place::export(&["data"])
+    faulty_mirror("60s")
 }
 
 fn hang_writes(daemon: &Daemon, offset: u64, bytes: u64) {
